@@ -1,0 +1,110 @@
+// What Swift's Glibc module cannot express: instructions without a Swift spelling, variadic calls, and
+// constants and calls that glibc declares only under _GNU_SOURCE, which that module is built without.
+
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+
+/// Asks the processor to fetch the cache line at `address`. Never faults, reads nothing.
+static inline void tollgate_prefetch(const void *address) { __builtin_prefetch(address, 1, 3); }
+
+// Checksums.
+
+/// Whether the processor has the CRC32 instruction (CPUID leaf 1, ECX bit 20).
+static inline int tollgate_has_crc32c(void) {
+#if defined(__x86_64__)
+    unsigned int eax = 0, ebx = 0, ecx = 0, edx = 0;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & (1u << 20)) != 0;
+#else
+    return 0;
+#endif
+}
+
+#if defined(__x86_64__)
+/// The CRC register (already inverted) after `count` more bytes, by the instruction; 8 bytes a step.
+__attribute__((target("sse4.2")))
+static inline uint32_t tollgate_crc32c(uint32_t crc, const void *bytes, size_t count) {
+    const unsigned char *next = (const unsigned char *)bytes;
+    uint64_t state = crc;
+    while (count >= 8) {
+        uint64_t word;
+        memcpy(&word, next, 8);
+        state = _mm_crc32_u64(state, word);
+        next += 8;
+        count -= 8;
+    }
+    while (count > 0) {
+        state = _mm_crc32_u8((uint32_t)state, *next);
+        next += 1;
+        count -= 1;
+    }
+    return (uint32_t)state;
+}
+#else
+/// Never called where `tollgate_has_crc32c` answers no.
+static inline uint32_t tollgate_crc32c(uint32_t crc, const void *bytes, size_t count) {
+    (void)bytes;
+    (void)count;
+    return crc;
+}
+#endif
+
+// Files. The values are the kernel's; O_DIRECT differs between architectures.
+
+#if defined(__aarch64__)
+static const int tollgate_o_direct = 0200000;
+#else
+static const int tollgate_o_direct = 040000;
+#endif
+
+/// fallocate(2): reserves blocks and sets the size. The syscall, since the declaration needs _GNU_SOURCE.
+static inline int tollgate_fallocate(int descriptor, int64_t offset, int64_t bytes) {
+    return (int)syscall(SYS_fallocate, descriptor, 0, offset, bytes);
+}
+
+// Chance.
+
+/// getrandom(2) with flags 0, whose declaration Swift's module lacks.
+static inline ssize_t tollgate_getrandom(void *bytes, size_t count) {
+    return syscall(SYS_getrandom, bytes, count, 0);
+}
+
+// Threads.
+
+static const int tollgate_sched_idle = 5;
+
+/// Changes the niceness of the calling thread alone: setpriority(2) takes a kernel thread id.
+static inline int tollgate_renice_thread(int niceness) {
+    return setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), niceness);
+}
+
+/// Names the calling thread for `ps` and `top`; the kernel keeps 15 bytes.
+static inline int tollgate_name_thread(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+/// Sleeps while `*word == expected`, at most `timeout_ns` (negative: for ever). It may return early.
+static inline void tollgate_futex_wait(const void *word, uint32_t expected, int64_t timeout_ns) {
+    struct timespec timeout;
+    timeout.tv_sec = timeout_ns / 1000000000;
+    timeout.tv_nsec = timeout_ns % 1000000000;
+    const struct timespec *limit = timeout_ns < 0 ? (const struct timespec *)0 : &timeout;
+    // 128 is FUTEX_WAIT | FUTEX_PRIVATE_FLAG.
+    (void)syscall(SYS_futex, word, 128, expected, limit, (void *)0, 0);
+}
+
+/// Wakes one thread that sleeps on `word`.
+static inline void tollgate_futex_wake(const void *word) {
+    // 129 is FUTEX_WAKE | FUTEX_PRIVATE_FLAG.
+    (void)syscall(SYS_futex, word, 129, 1, (void *)0, (void *)0, 0);
+}
