@@ -1,0 +1,178 @@
+// A price book: one catalogue version and one book of rules, compiled for one value of a credit.
+//
+// Pricing a record takes four lookups and a sum, and never allocates, whatever the size of the catalogue:
+//
+//      provider name ─→ provider number ─┐
+//      (its number, model name) ─→ model ─→ price in force ─→ threshold ─→ service tier ─→ row of 16 rates
+//      (kind, tier, provider) ─→ timeline ─→ rule version in force ─→ ratio, minimum, allowance
+//
+//      base = Σ quantity × rate                    picodollars, exact
+//      fee  = max(base × ratio, minimum), 0 if base is 0     rounded half up, once, to a nanocredit
+//
+// All stand-ins, thresholds, service tiers, overrides and precedences are resolved when the book is made
+// (`PriceBook+Compile.swift`), by the same functions that explain a charge. A book never changes: a change
+// of prices or rules makes another, and charges remember the versions they were made with.
+//
+// What is decided first: a record without a credential source; then the rule (`NO_PRICING_RULE`,
+// `BYOK_NOT_IN_TIER`, `PROVIDER_INACTIVE`), because a record nobody may be charged for is not kept; then
+// counts that contradict each other; then a model or unit without a price.
+
+import Bytes
+import Money
+
+/// An immutable snapshot that prices records. Safe to share; see the file's story for the method.
+public final class PriceBook: Sendable {
+    public let catalogueVersion: UInt32
+    public let creditValue: CreditValue
+    /// What the book was made from.
+    public let catalogue: Catalogue
+    public let rules: RuleBook
+
+    let tables: PriceTables
+
+    /// Compiles a book. Throws what is wrong with the catalogue, the rules, or an amount in them that
+    /// does not fit at this value of a credit. O(models + rules); some tens of milliseconds for thousands.
+    public init(catalogue: Catalogue, rules: RuleBook, creditValue: CreditValue) throws(PricingError) {
+        try catalogue.check()
+        var compiler = PriceCompiler(catalogue: catalogue, rules: rules, creditValue: creditValue)
+        tables = try compiler.compile()
+        catalogueVersion = catalogue.version
+        self.creditValue = creditValue
+        self.catalogue = catalogue
+        self.rules = rules
+    }
+
+    /// The number of a tier in this book, or nil if no rule knows it.
+    public func tier(named name: ByteView) -> TierNumber? {
+        tables.tiers.value(of: name).map { TierNumber(rawValue: UInt8($0 - 1)) }
+    }
+
+    /// What `record` costs an account of `tier`, at the rule and rates effective at its event time.
+    ///
+    /// No allocation; O(bytes of the names).
+    public func price(_ record: borrowing UsageRecord, tier: ByteView) -> PricingOutcome {
+        guard let source = record.credentialSource else {
+            return .refused(Refusal(.invalidArgument, field: .credentialSource))
+        }
+        let provider = Int(tables.providers.value(of: record.provider) ?? 0)
+        let tierSlot = Int(tables.tiers.value(of: tier) ?? 0)
+        let outcome = tables.ruleOutcome(
+            source, tierSlot: tierSlot, provider: provider, at: record.eventTime)
+        return price(record, provider: provider, outcome: outcome, at: record.eventTime)
+    }
+
+    /// What `record` costs under a rule version that a quote pinned, at the rates effective at `instant`.
+    ///
+    /// Refused with `NO_PRICING_RULE` if the book does not hold the version or it is for another
+    /// provider, and with `CREDENTIAL_MISMATCH` if it is of the other kind.
+    public func price(
+        _ record: borrowing UsageRecord, ruleVersion: UInt32, at instant: Timestamp
+    ) -> PricingOutcome {
+        guard let source = record.credentialSource else {
+            return .refused(Refusal(.invalidArgument, field: .credentialSource))
+        }
+        let provider = Int(tables.providers.value(of: record.provider) ?? 0)
+        let outcome = tables.pinnedOutcome(source, ruleVersion: ruleVersion, provider: provider)
+        return price(record, provider: provider, outcome: outcome, at: instant)
+    }
+
+    @inline(__always)
+    private func price(
+        _ record: borrowing UsageRecord, provider: Int, outcome: RuleOutcome, at instant: Timestamp
+    ) -> PricingOutcome {
+        if let reason = outcome.refusal {
+            let field: RecordField = reason == .credentialMismatch ? .credentialSource : .provider
+            return .refused(Refusal(reason, field: field))
+        }
+        let split: UsageSplit
+        do throws(UsageFault) {
+            split = try UsageSplit(record.usage)
+        } catch {
+            switch error {
+            case .outOfRange(let field): return .refused(Refusal(.invalidArgument, field: field))
+            case .contradiction(let field): return .parked(.invalidUsage, field)
+            }
+        }
+        guard let price = tables.priceIndex(provider: provider, model: record.model, at: instant) else {
+            return .parked(.unpricedModel, .model)
+        }
+        let row = tables.row(
+            price: price, inputTokens: record.usage.inputTokens, serviceTier: record.serviceTier)
+        let sum = tables.sum(split, row: row.index)
+        if let unit = sum.unpricedUnit { return .parked(.unpricedModel, unit.field) }
+        if sum.isTooLarge { return .refused(Refusal(.invalidArgument, field: .amount, expected: .max)) }
+        let base = sum.cost
+        let markup = tables.markups[outcome.markupIndex]
+        guard let fee = markup.fee(base: base, at: creditValue) else {
+            return .refused(Refusal(.invalidArgument, field: .amount, found: base, expected: .max))
+        }
+        return .priced(
+            PricedUsage(
+                baseCost: base, fee: fee, monthlyAllowance: markup.allowance, ruleNumber: markup.ruleNumber,
+                ruleVersion: markup.ruleVersion, standardTierUsed: row.standardTierUnits & sum.units != 0))
+    }
+
+    /// Every leaf of `record` that was used, with its rate; empty if the record cannot be priced.
+    public func lines(for record: UsageRecord) -> [QuoteLine] {
+        let provider = Int(tables.providers.value(of: record.provider) ?? 0)
+        guard let split = UsageSplit(valid: record.usage),
+            let price = tables.priceIndex(
+                provider: provider, model: record.model, at: record.eventTime)
+        else { return [] }
+        let row = tables.row(
+            price: price, inputTokens: record.usage.inputTokens, serviceTier: record.serviceTier)
+        let sum = tables.sum(split, row: row.index)
+        if sum.isTooLarge || sum.unpricedUnit != nil { return [] }
+        return UsageUnit.allCases.filter { split[$0] > 0 }.map { unit in
+            // The sum of these fits, so each product does.
+            let rate = tables.rate(unit, row: row.index)
+            return QuoteLine(unit: unit, quantity: split[unit], rate: rate, amount: split[unit] * rate)
+        }
+    }
+
+    /// The most output tokens that `available` nanocredits pay for at the record's input; the output
+    /// counts of the record itself do not matter.
+    ///
+    /// `available` includes what is left of a monthly allowance. At most `Usage.countMax`. Nil where
+    /// output costs nothing more, and where the record cannot be priced.
+    public func affordableOutputTokens(
+        _ record: UsageRecord, tier: ByteView, available: Int64
+    ) -> UInt64? {
+        var trial = record
+        trial.usage.reasoningTokens = 0
+        trial.usage.outputAudioTokens = 0
+        trial.usage.outputImageTokens = 0
+        func fits(_ outputTokens: Int64) -> Bool {
+            trial.usage.outputTokens = outputTokens
+            guard case .priced(let priced) = price(trial, tier: tier) else { return false }
+            return priced.fee <= available
+        }
+        trial.usage.outputTokens = 0
+        guard case .priced(let without) = price(trial, tier: tier) else { return nil }
+        trial.usage.outputTokens = 1
+        guard case .priced(let one) = price(trial, tier: tier), one.baseCost > without.baseCost else {
+            return nil
+        }
+        // The fee never falls with more output: look for the last count that fits.
+        if fits(Usage.countMax) { return UInt64(Usage.countMax) }
+        if !fits(0) { return 0 }
+        var fitting: Int64 = 0
+        var tooMany = Usage.countMax
+        while tooMany - fitting > 1 {
+            let middle = fitting + (tooMany - fitting) / 2
+            if fits(middle) { fitting = middle } else { tooMany = middle }
+        }
+        return UInt64(fitting)
+    }
+}
+
+extension UsageSplit {
+    /// The leaves, or nil if the counts cannot be split.
+    init?(valid usage: Usage) {
+        do throws(UsageFault) {
+            try self.init(usage)
+        } catch {
+            return nil
+        }
+    }
+}

@@ -1,0 +1,271 @@
+// The compiled tables of a price book, and the steps of a lookup. Flat arrays of integers; numbers refer
+// from one to the next. Made by `PriceCompiler`, never changed after.
+
+import Bytes
+import Money
+
+/// What a rule says of a request: a markup to use, or a reason to refuse.
+struct RuleOutcome: Hashable, Sendable {
+    /// The number of a markup, or `refusalBase` plus the raw value of a reason.
+    private let code: UInt32
+    private static let refusalBase: UInt32 = 0xffff_ff00
+
+    init(markup: Int) { code = UInt32(markup) }
+    init(refusal: Reason) { code = Self.refusalBase | UInt32(refusal.rawValue) }
+
+    @inline(__always)
+    var refusal: Reason? {
+        code < Self.refusalBase ? nil : Reason(rawValue: UInt8(truncatingIfNeeded: code))
+    }
+
+    @inline(__always)
+    var markupIndex: Int { Int(code) }
+}
+
+/// What a rule version makes of a cost.
+struct CompiledMarkup: Hashable, Sendable {
+    var effect: MarkupEffect
+    /// Nanocredits.
+    var minCharge: Int64
+    /// Nanocredits.
+    var allowance: Int64
+    var ruleNumber: UInt32
+    var ruleVersion: UInt32
+
+    /// Nanocredits for a cost of `base` picodollars; nil if they do not fit.
+    @inline(__always)
+    func fee(base: Int64, at value: CreditValue) -> Int64? {
+        if base == 0 { return 0 }
+        switch effect {
+        case .fixed(let credits): return max(credits.count, minCharge)
+        case .times(let ratio): return value.charge(base: base, ratio: ratio).map { max($0.count, minCharge) }
+        }
+    }
+}
+
+struct PriceTables: Sendable {
+    /// From this instant on, until the next step, `value` holds.
+    struct Step<Value: Hashable & Sendable>: Hashable, Sendable {
+        var start: Timestamp
+        var value: Value
+    }
+
+    /// Where in another array something is.
+    struct Run: Sendable {
+        var first: UInt32
+        var count: UInt32
+
+        @inline(__always)
+        var last: Int { Int(first) + Int(count) - 1 }
+        var range: Range<Int> { Int(first)..<Int(first) + Int(count) }
+    }
+
+    /// Rates above `inputTokensAbove`, or from 0 on where that is −1; `firstRow` + service tier is its row.
+    struct Band: Sendable {
+        var inputTokensAbove: Int64
+        var firstRow: UInt32
+    }
+
+    /// A row of 16 rates, and the units whose rate is the standard tier's though another was asked.
+    struct RowRef: Hashable, Sendable {
+        var index: Int32
+        var standardTierUnits: UInt16
+    }
+
+    struct Pattern: Sendable {
+        /// Lower-case.
+        var prefix: [UInt8]
+        var suffix: [UInt8]
+        var model: UInt32
+
+        func matches(_ name: ByteView) -> Bool {
+            guard name.count >= prefix.count + suffix.count else { return false }
+            for (index, byte) in prefix.enumerated() where Pattern.folded(name[index]) != byte {
+                return false
+            }
+            let start = name.count - suffix.count
+            for (index, byte) in suffix.enumerated() where Pattern.folded(name[start + index]) != byte {
+                return false
+            }
+            return true
+        }
+
+        static func folded(_ byte: UInt8) -> UInt8 { byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
+    }
+
+    /// A rule version by its number, for what a quote pinned.
+    struct PinnedVersion: Sendable {
+        var version: UInt32
+        var kind: RuleKind
+        var standard: RuleOutcome
+        /// Where in `pinnedOverrides` its exceptions are.
+        var overrides: Run
+    }
+
+    struct PinnedOverride: Sendable {
+        var provider: UInt32
+        var outcome: RuleOutcome
+    }
+
+    // Names. Numbers of providers and tiers begin at 1: 0 is any other.
+    var providers = NameTable()
+    var tiers = NameTable()
+    var serviceTiers = NameTable()
+    /// Scope: the provider's number in the catalogue.
+    var modelNames = NameTable()
+    /// By provider number: the number whose models it has; aliases share their provider's.
+    var catalogueProvider: [UInt32] = [0]
+    /// By provider number.
+    var patternRuns: [Run] = [Run(first: 0, count: 0)]
+    var patterns: [Pattern] = []
+
+    // Prices.
+    var modelSteps: [Run] = []
+    /// Indices into `bandRuns`, or −1 while there is no price.
+    var priceSteps: [Step<Int32>] = []
+    var bandRuns: [Run] = []
+    var bands: [Band] = []
+    var rowRefs: [RowRef] = []
+    /// Sixteen to a row, in the order of `UsageUnit`; −1 is no rate.
+    var rates: [Int64] = []
+
+    // Rules.
+    var tierCount = 1
+    var providerCount = 1
+    /// By kind, tier and provider: an index into `timelines`.
+    var timelineOf: [UInt32] = []
+    var timelines: [Run] = []
+    var ruleSteps: [Step<RuleOutcome>] = []
+    var markups: [CompiledMarkup] = []
+    /// In ascending order of versions.
+    var pinnedVersions: [PinnedVersion] = []
+    var pinnedOverrides: [PinnedOverride] = []
+
+    func timelineIndex(_ kind: RuleKind, tierSlot: Int, provider: Int) -> Int {
+        ((kind == .platform ? 0 : tierCount) + tierSlot) * providerCount + provider
+    }
+
+    @inline(__always)
+    func ruleOutcome(
+        _ source: CredentialSource, tierSlot: Int, provider: Int, at instant: Timestamp
+    ) -> RuleOutcome {
+        let timeline = timelines[
+            Int(timelineOf[timelineIndex(RuleKind(source), tierSlot: tierSlot, provider: provider)])]
+        // The first step begins with time itself, so the search ends there at the latest.
+        var index = timeline.last
+        while index > Int(timeline.first), ruleSteps[index].start > instant { index -= 1 }
+        return ruleSteps[index].value
+    }
+
+    func pinnedOutcome(_ source: CredentialSource, ruleVersion: UInt32, provider: Int) -> RuleOutcome {
+        var low = 0
+        var high = pinnedVersions.count
+        while low < high {
+            let middle = (low + high) / 2
+            if pinnedVersions[middle].version < ruleVersion { low = middle + 1 } else { high = middle }
+        }
+        guard low < pinnedVersions.count, pinnedVersions[low].version == ruleVersion else {
+            return RuleOutcome(refusal: .noPricingRule)
+        }
+        let pinned = pinnedVersions[low]
+        guard pinned.kind == RuleKind(source) else { return RuleOutcome(refusal: .credentialMismatch) }
+        for index in pinned.overrides.range where pinnedOverrides[index].provider == UInt32(provider) {
+            return pinnedOverrides[index].outcome
+        }
+        return pinned.standard
+    }
+
+    /// The price of a model at an instant, or nil if nobody knows the model or it has none then.
+    @inline(__always)
+    func priceIndex(provider: Int, model: ByteView, at instant: Timestamp) -> Int? {
+        let scope = catalogueProvider[provider]
+        guard scope > 0,
+            let number = modelNames.value(of: model, scope: scope) ?? patternModel(scope, model)
+        else { return nil }
+        let steps = modelSteps[Int(number)]
+        var index = steps.last
+        while index > Int(steps.first), priceSteps[index].start > instant { index -= 1 }
+        let price = priceSteps[index].value
+        return price < 0 ? nil : Int(price)
+    }
+
+    @inline(never)
+    private func patternModel(_ scope: UInt32, _ model: ByteView) -> UInt32? {
+        for index in patternRuns[Int(scope)].range where patterns[index].matches(model) {
+            return patterns[index].model
+        }
+        return nil
+    }
+
+    @inline(__always)
+    func row(
+        price: Int, inputTokens: Int64, serviceTier: ByteView
+    ) -> (index: Int, standardTierUnits: UInt16) {
+        let run = bandRuns[price]
+        var band = run.last
+        while band > Int(run.first), inputTokens <= bands[band].inputTokensAbove { band -= 1 }
+        let firstRow = Int(bands[band].firstRow)
+        if serviceTier.isEmpty { return (Int(rowRefs[firstRow].index), 0) }
+        guard let number = serviceTiers.value(of: serviceTier) else {
+            return (Int(rowRefs[firstRow].index), .max)
+        }
+        let row = rowRefs[firstRow + Int(number)]
+        return (Int(row.index), row.standardTierUnits)
+    }
+
+    /// A sum of quantities times rates. Nothing is negative, so what does not fit once never will.
+    struct Sum {
+        /// Picodollars.
+        var cost: Int64 = 0
+        /// The units that were used, and those among them without a rate, as bits.
+        var units: UInt16 = 0
+        var unpricedUnits: UInt16 = 0
+        var isTooLarge = false
+
+        /// The first unit that was used and has no rate.
+        var unpricedUnit: UsageUnit? {
+            unpricedUnits == 0 ? nil : UsageUnit(rawValue: UInt8(unpricedUnits.trailingZeroBitCount))
+        }
+
+        @inline(__always)
+        mutating func add(_ quantity: Int64, _ unit: UsageUnit, _ rates: [Int64], first: Int) {
+            if quantity == 0 { return }
+            let rate = rates[first + Int(unit.rawValue)]
+            units |= 1 << UInt16(unit.rawValue)
+            if rate < 0 {
+                unpricedUnits |= 1 << UInt16(unit.rawValue)
+                return
+            }
+            let (amount, overflow) = quantity.multipliedReportingOverflow(by: rate)
+            let (sum, sumOverflow) = cost.addingReportingOverflow(amount)
+            isTooLarge = isTooLarge || overflow || sumOverflow
+            cost = sum
+        }
+    }
+
+    /// Σ quantity × rate over the leaves; one line each, so that nothing is indexed.
+    @inline(__always)
+    func sum(_ split: UsageSplit, row: Int) -> Sum {
+        let first = row * UsageUnit.count
+        var sum = Sum()
+        sum.add(split.input, .input, rates, first: first)
+        sum.add(split.cacheRead, .cacheRead, rates, first: first)
+        sum.add(split.cacheWrite5m, .cacheWrite5m, rates, first: first)
+        sum.add(split.cacheWrite1h, .cacheWrite1h, rates, first: first)
+        sum.add(split.inputAudio, .inputAudio, rates, first: first)
+        sum.add(split.inputImage, .inputImage, rates, first: first)
+        sum.add(split.output, .output, rates, first: first)
+        sum.add(split.reasoning, .reasoning, rates, first: first)
+        sum.add(split.outputAudio, .outputAudio, rates, first: first)
+        sum.add(split.outputImage, .outputImage, rates, first: first)
+        sum.add(split.images, .images, rates, first: first)
+        sum.add(split.webSearches, .webSearches, rates, first: first)
+        sum.add(split.seconds, .seconds, rates, first: first)
+        sum.add(split.pages, .pages, rates, first: first)
+        sum.add(split.characters, .characters, rates, first: first)
+        sum.add(split.requests, .requests, rates, first: first)
+        return sum
+    }
+
+    func rate(_ unit: UsageUnit, row: Int) -> Int64 { rates[row * UsageUnit.count + Int(unit.rawValue)] }
+}

@@ -1,0 +1,64 @@
+// What pricing a record comes to, as plain values that cross the hot path without allocating.
+
+import Money
+
+/// The answer to "what does this record cost its account?".
+public enum PricingOutcome: Sendable, Hashable {
+    /// It has a price; the fee may be zero.
+    case priced(PricedUsage)
+    /// It cannot be priced now: `unpricedModel` or `invalidUsage`, and the field at fault. A report of it
+    /// is kept and settled later; a quote or hold is refused with that reason.
+    case parked(Reason, RecordField)
+    /// It may not be charged: no rule, not in the tier, provider off, or out of range.
+    case refused(Refusal)
+}
+
+/// A price, and the versions it came from.
+public struct PricedUsage: Sendable, Hashable {
+    /// What the provider takes, in picodollars.
+    public var baseCost: Int64
+    /// What the rule makes of it, in nanocredits, before any allowance: for the platform the charge.
+    public var fee: Int64
+    /// Fees that are waived per month under this rule, in nanocredits; 0 for the platform.
+    public var monthlyAllowance: Int64
+    public var ruleNumber: UInt32
+    public var ruleVersion: UInt32
+    /// The catalogue has no rate for the service tier, for at least one unit that was used.
+    public var standardTierUsed: Bool
+
+    public init(
+        baseCost: Int64, fee: Int64, monthlyAllowance: Int64, ruleNumber: UInt32, ruleVersion: UInt32,
+        standardTierUsed: Bool
+    ) {
+        self.baseCost = baseCost
+        self.fee = fee
+        self.monthlyAllowance = monthlyAllowance
+        self.ruleNumber = ruleNumber
+        self.ruleVersion = ruleVersion
+        self.standardTierUsed = standardTierUsed
+    }
+}
+
+/// The number of a subscription tier in one price book; it means nothing in another.
+public struct TierNumber: Hashable, Sendable {
+    public var rawValue: UInt8
+
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+}
+
+/// One factor of a base cost: `amount = quantity × rate`.
+public struct QuoteLine: Hashable, Sendable {
+    public var unit: UsageUnit
+    public var quantity: Int64
+    /// Picodollars per unit.
+    public var rate: Int64
+    /// Picodollars.
+    public var amount: Int64
+
+    public init(unit: UsageUnit, quantity: Int64, rate: Int64, amount: Int64) {
+        self.unit = unit
+        self.quantity = quantity
+        self.rate = rate
+        self.amount = amount
+    }
+}
