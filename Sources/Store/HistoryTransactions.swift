@@ -1,0 +1,168 @@
+// An account's statement: its outcomes and the acts on its credits in one list, newest first.
+
+import Bytes
+import GRDB
+
+/// Which transactions are asked for. What is nil does not restrict.
+public struct TransactionFilter: Hashable, Sendable {
+    /// Rows of this account, and rows that drew on its wallet.
+    public var account: [UInt8]?
+    /// Recorded at or after, in microseconds since 1970.
+    public var since: Int64?
+    /// Recorded before, in microseconds since 1970.
+    public var until: Int64?
+    /// `deducted` and `parked` for outcomes, else the kind of a credit row; empty means all.
+    public var types: Set<String> = []
+    /// Only rows whose id is below: the `next` of the page before.
+    public var before: Int64?
+    /// Rows to skip, for callers that count pages; `before` costs the same on every page.
+    public var offset = 0
+    /// 1 to `StoreLimits.pageRowsMax`; values outside are brought inside.
+    public var limit = 50
+
+    public init() {}
+}
+
+/// A page of transactions, newest first.
+public struct TransactionPage: Hashable, Sendable {
+    public var rows: [TransactionRow]
+    /// What to pass as `before` for the next page; nil on the last.
+    public var next: Int64?
+}
+
+extension HistoryStore {
+    /// Transactions that pass `filter`, newest first.
+    ///
+    /// With an account O(runs + its rows), without O(all rows), each from `until` or `before`, whichever
+    /// comes first, to the page's end.
+    public func transactions(_ filter: TransactionFilter) throws(StoreError) -> TransactionPage {
+        try read { (database, keys) throws(StoreError) in
+            var page = Page(filter)
+            let isTimed = filter.since != nil || filter.until != nil
+            let recorded = try isTimed ? Zones.ids(database, filter.since, filter.until) : 1...Int64.max
+            guard let ids = recorded else { return TransactionPage(rows: [], next: nil) }
+            let last = min(ids.upperBound, max(1, filter.before ?? .max) - 1)
+            guard last >= ids.lowerBound else { return TransactionPage(rows: [], next: nil) }
+            if let account = filter.account {
+                try walk(database, keys, account, ids.lowerBound...last, &page)
+            } else {
+                try walk(database, ids.lowerBound...last, &page)
+            }
+            return page.result
+        }
+    }
+
+    /// Offers the rows of one account to `page`, newest first, until it is full.
+    private func walk(
+        _ database: Database, _ keys: HistoryKeys, _ account: [UInt8], _ ids: ClosedRange<Int64>,
+        _ page: inout Page
+    ) throws(StoreError) {
+        var usage = try Statement(cached: database, .history, HistoryReader.usageByID)
+        var credit = try Statement(cached: database, .history, HistoryReader.creditByID)
+        var chunks = try Statement(cached: database, .history, KeyChunk.select)
+        let hash = account.withView { Key.hash($0, hashKey) }
+        try keys.search(.account, hash, upTo: ids.upperBound, &chunks) { (keyed) throws(StoreError) in
+            if keyed.id < ids.lowerBound { return true }
+            return try page.offer(keyed, account, &usage, &credit)
+        }
+    }
+
+    /// Offers all rows to `page`, newest first, until it is full.
+    private func walk(_ database: Database, _ ids: ClosedRange<Int64>, _ page: inout Page) throws(StoreError)
+    {
+        func select(_ table: String, _ columns: [String]) -> String {
+            "SELECT \(columns.joined(separator: ", ")) FROM \(table) WHERE id BETWEEN ? AND ? ORDER BY id DESC"
+        }
+        var usage = try Statement(
+            cached: database, .history, select("usage_rows", HistorySchema.usageColumns))
+        var credit = try Statement(
+            cached: database, .history, select("credit_rows", HistorySchema.creditColumns))
+        usage.bind(ids.lowerBound, at: 1)
+        usage.bind(ids.upperBound, at: 2)
+        credit.bind(ids.lowerBound, at: 1)
+        credit.bind(ids.upperBound, at: 2)
+        var hasUsage = page.wantsUsage ? try usage.step() : false
+        var hasCredit = page.wantsCredits ? try credit.step() : false
+        while hasUsage || hasCredit {
+            if hasUsage, !hasCredit || usage.integer(0) > credit.integer(0) {
+                if page.offer(try HistoryReader.usage(usage)) { return }
+                hasUsage = try usage.step()
+            } else {
+                if page.offer(try HistoryReader.credit(credit)) { return }
+                hasCredit = try credit.step()
+            }
+        }
+    }
+}
+
+/// A page being filled.
+private struct Page {
+    private let filter: TransactionFilter
+    private let limit: Int
+    private var skip: Int
+    private var rows: [TransactionRow] = []
+    private var isFull = false
+
+    init(_ filter: TransactionFilter) {
+        self.filter = filter
+        limit = min(max(1, filter.limit), StoreLimits.pageRowsMax)
+        skip = max(0, filter.offset)
+    }
+
+    var wantsUsage: Bool {
+        filter.types.isEmpty || UsageState.allCases.contains { filter.types.contains($0.transactionType) }
+    }
+
+    var wantsCredits: Bool {
+        filter.types.isEmpty
+            || !filter.types.isSubset(of: UsageState.allCases.map(\.transactionType))
+    }
+
+    var result: TransactionPage { TransactionPage(rows: rows, next: isFull ? rows.last?.id : nil) }
+
+    /// Reads the row behind an account key and takes it if it passes. True when the page is full.
+    mutating func offer(
+        _ keyed: KeyedRow, _ account: [UInt8], _ usage: inout Statement, _ credit: inout Statement
+    ) throws(StoreError) -> Bool {
+        if keyed.isCredit {
+            guard wantsCredits else { return false }
+            defer { credit.reset() }
+            let row = try HistoryReader.credit(&credit, keyed.id)
+            // Accounts may share a hash.
+            guard account.withView({ row.account == $0 }) else { return false }
+            return offer((keyed.id, row))
+        }
+        guard wantsUsage else { return false }
+        defer { usage.reset() }
+        let row = try HistoryReader.usage(&usage, keyed.id)
+        guard account.withView({ row.account == $0 || row.wallet == $0 }) else { return false }
+        return offer((keyed.id, row))
+    }
+
+    mutating func offer(_ found: (id: Int64, row: HistoryUsage)) -> Bool {
+        take(found.row.figures.recordedAt, found.row.figures.state.transactionType) {
+            .usage(UsageRow(id: found.id, found.row))
+        }
+    }
+
+    mutating func offer(_ found: (id: Int64, row: HistoryCredit)) -> Bool {
+        take(found.row.recordedAt, found.row.kind.text) { .credit(CreditRow(id: found.id, found.row)) }
+    }
+
+    /// Takes a row that passes. True when one more was found than the page holds.
+    private mutating func take(_ recordedAt: Int64, _ type: String, _ row: () -> TransactionRow) -> Bool {
+        guard recordedAt >= filter.since ?? .min, recordedAt < filter.until ?? .max,
+            filter.types.isEmpty || filter.types.contains(type)
+        else { return false }
+        guard skip == 0 else {
+            skip -= 1
+            return false
+        }
+        guard rows.count < limit else {
+            isFull = true
+            return true
+        }
+        rows.append(row())
+        return false
+    }
+}
