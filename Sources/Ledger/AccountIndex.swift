@@ -1,0 +1,80 @@
+// Finds an account by the keyed hash of its path.
+//
+// Open addressing with linear probing over 8-byte slots: 32 bits of hash beside the account's number,
+// so a probe reads one cache line and almost never a row that is not the right one. The row holds the
+// whole 128-bit hash; the hash is keyed with the data directory's secret, so equal hashes mean equal
+// paths for every purpose of money.
+
+import Bytes
+
+/// A hash index from path hash to account number. Accounts are never removed.
+@safe
+struct AccountIndex: ~Copyable, @unchecked Sendable {
+    private var slots: UnsafeMutablePointer<UInt64>
+    private var mask: Int
+    private var used = 0
+
+    private static var empty: UInt64 { .max }
+
+    init() {
+        mask = 63
+        unsafe slots = Self.allocate(mask + 1)
+    }
+
+    deinit { unsafe Self.deallocate(slots, mask + 1) }
+
+    private static func deallocate(_ slots: UnsafeMutablePointer<UInt64>, _ count: Int) {
+        unsafe TableMemory.deallocate(UnsafeMutableRawPointer(slots), bytes: count * 8)
+    }
+
+    private static func allocate(_ count: Int) -> UnsafeMutablePointer<UInt64> {
+        let slots = unsafe TableMemory.allocate(bytes: count * 8).bindMemory(to: UInt64.self, capacity: count)
+        unsafe slots.initialize(repeating: empty, count: count)
+        return unsafe slots
+    }
+
+    /// The first slot a hash may be in, for prefetching by somebody who does not hold the lock.
+    var location: (address: UInt, mask: Int) { unsafe (UInt(bitPattern: slots), mask) }
+
+    /// Calls `matches` with each account whose tag fits, until one does. O(1) expected.
+    @inline(__always)
+    func find(_ hash: Hash128, matches: (UInt32) -> Bool) -> UInt32? {
+        let tag = hash.high &>> 32
+        var position = Int(truncatingIfNeeded: hash.low) & mask
+        while true {
+            let slot = unsafe slots[position]
+            if slot == Self.empty { return nil }
+            if slot &>> 32 == tag {
+                let number = UInt32(truncatingIfNeeded: slot)
+                if matches(number) { return number }
+            }
+            position = (position + 1) & mask
+        }
+    }
+
+    /// Adds an account that is not there yet. `rows` has the hashes of those that are, for growing.
+    mutating func insert(_ hash: Hash128, number: UInt32, rows: borrowing Slab<AccountRow>) {
+        if (used + 1) * 4 > (mask + 1) * 3 { grow(rows: rows) }
+        place(hash, number: number)
+        used += 1
+    }
+
+    private func place(_ hash: Hash128, number: UInt32) {
+        var position = Int(truncatingIfNeeded: hash.low) & mask
+        while unsafe slots[position] != Self.empty { position = (position + 1) & mask }
+        unsafe slots[position] = (hash.high &>> 32) &<< 32 | UInt64(number)
+    }
+
+    private mutating func grow(rows: borrowing Slab<AccountRow>) {
+        let (old, oldCount) = unsafe (slots, mask + 1)
+        mask = oldCount * 2 - 1
+        unsafe slots = Self.allocate(mask + 1)
+        for position in 0..<oldCount {
+            let slot = unsafe old[position]
+            if slot == Self.empty { continue }
+            let number = UInt32(truncatingIfNeeded: slot)
+            place(rows[number].hash, number: number)
+        }
+        unsafe Self.deallocate(old, oldCount)
+    }
+}

@@ -1,0 +1,221 @@
+// The ledger: every account, spread over shards that lock on their own.
+//
+// An operation touches one organisation, so it takes one lock and there is no lock order to remember.
+// Under the lock only memory is touched; waiting for the disk happens outside. An entry is staged for
+// the journal under the same lock, so the journal's order is the ledger's order within a shard.
+
+import Bytes
+import CPlatform
+import Pricing
+import Synchronization
+
+/// The bounds of a ledger; a test states how they relate.
+public enum LedgerLimits {
+    /// Shards of a data directory; fixed when it is made.
+    public static let shardCount = 256
+    /// Ids remembered in memory, over all shards, unless a setting says otherwise: 700 MB at the most.
+    public static let idsDefault = 16_777_216
+    /// Unspent grants of a wallet. It keeps the entry of a charge that draws on all of them small, and the
+    /// list short that a new grant walks under the lock.
+    public static let grantsPerWalletMax = 1_024
+    /// Different tiers that the accounts of a shard are in while the process runs, and bytes of a name.
+    public static let tiersPerShardMax = 1_024
+    public static let tierBytesMax = PricingLimits.idBytesMax
+    /// How far ahead of the gateway's clock an event may be.
+    public static let eventAheadMax = Timestamp(microseconds: 300_000_000)
+}
+
+/// Every account of a data directory. All functions may be called from any thread.
+public final class Ledger: Sendable {
+    public let keys: KeyMaker
+    let shards: ShardTable
+
+    let lookahead: LookaheadTable
+
+    /// An empty ledger. `idsMax` bounds the request ids remembered in memory, over all shards.
+    public init(
+        secret: HashKey, shardCount: Int = LedgerLimits.shardCount, idsMax: Int = LedgerLimits.idsDefault
+    ) {
+        precondition(shardCount > 0 && shardCount <= ShardSet.countMax)
+        keys = KeyMaker(secret: secret)
+        shards = ShardTable(count: shardCount, idsMax: max(1, idsMax / shardCount))
+        lookahead = LookaheadTable(count: shardCount)
+    }
+
+    public var shardCount: Int { shards.count }
+
+    /// The shard of an organisation.
+    @inline(__always)
+    public func shard(of organisation: Hash128) -> Int {
+        Int(truncatingIfNeeded: organisation.low % UInt64(shards.count))
+    }
+
+    // MARK: - Reports
+
+    /// Asks the processor for the cache lines that a report will need.
+    @inline(__always)
+    public func prefetch(_ keys: RecordKeys) {
+        let number = shard(of: keys.organisation)
+        let accounts = lookahead[number].accountSlots.load(ordering: .relaxed)
+        let accountMask = lookahead[number].accountMask.load(ordering: .relaxed)
+        let ids = lookahead[number].idSlots.load(ordering: .relaxed)
+        let idMask = lookahead[number].idMask.load(ordering: .relaxed)
+        unsafe tollgate_prefetch(
+            UnsafeRawPointer(
+                bitPattern: accounts + 8
+                    * UInt(bitPattern: Int(truncatingIfNeeded: keys.account.low) & accountMask)))
+        unsafe tollgate_prefetch(
+            UnsafeRawPointer(
+                bitPattern: ids + 4 * UInt(bitPattern: Int(truncatingIfNeeded: keys.request.low) & idMask)))
+        shards.prefetch(number)
+    }
+
+    /// Asks for the account's row, whose place is in the lines that `prefetch` asked for.
+    @inline(__always)
+    public func prefetchAccount(_ keys: RecordKeys) {
+        shards[shard(of: keys.organisation)].state.withLock { $0.prefetchAccount(keys.account) }
+    }
+
+    /// Asks for the first grant of the account, whose place is in the row that `prefetchAccount` asked for.
+    @inline(__always)
+    public func prefetchGrant(_ keys: RecordKeys) {
+        shards[shard(of: keys.organisation)].state.withLock { $0.prefetchGrant(keys.account) }
+    }
+
+    /// Whether a record may be older than what is remembered, so that history should be asked first.
+    @inline(__always)
+    public func mayNeedHistory(_ keys: RecordKeys, eventTime: Timestamp) -> Bool {
+        eventTime.microseconds <= lookahead[shard(of: keys.organisation)].horizon.load(ordering: .relaxed)
+    }
+
+    /// Decides a report and applies it. `mark` is moved on to what the answer waits for.
+    public func report(
+        _ record: UsageRecord, keys: RecordKeys, content: ByteView, book: PriceBook,
+        now: Timestamp, history: HistoryAnswer = .notAsked, mark: inout AnswerMark
+    ) -> ReportDecision {
+        let number = shard(of: keys.organisation)
+        return shards[number].state.withLock { state in
+            state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
+            let answer = state.report(
+                record, keys: keys, content: content, book: book, now: now, history: history)
+            mark.include(state)
+            lookahead[number].update(state)
+            return answer
+        }
+    }
+
+    // MARK: - Accounts and credit
+
+    /// Opens an account. Throws where the path is outside the grammar.
+    public func open(
+        _ path: ByteView, settings: AccountSettings, now: Timestamp, mark: inout AnswerMark
+    ) throws(AccountPath.Fault) -> ActAnswer {
+        _ = try AccountPath.organisationCount(of: path)
+        let hashes = keys.path(path)
+        let number = shard(of: hashes.organisation)
+        return shards[number].state.withLock { state in
+            let answer = state.open(
+                path: path, hash: hashes.account, ancestors: hashes.ancestors, settings: settings, now: now)
+            mark.include(state)
+            lookahead[number].update(state)
+            return answer
+        }
+    }
+
+    /// Changes what an account is from now on.
+    public func change(
+        _ path: ByteView, settings: AccountSettings, reason: ByteView, now: Timestamp, mark: inout AnswerMark
+    ) throws(AccountPath.Fault) -> ActAnswer {
+        _ = try AccountPath.organisationCount(of: path)
+        let hashes = keys.path(path)
+        return shards[shard(of: hashes.organisation)].state.withLock { state in
+            let answer = state.change(hashes.account, settings: settings, reason: reason, now: now)
+            mark.include(state)
+            return answer
+        }
+    }
+
+    /// The keyed hash under which a grant's idempotency key is remembered, for asking history.
+    public func actKey(_ idempotencyKey: ByteView, account: ByteView) throws(AccountPath.Fault) -> Hash128 {
+        _ = try AccountPath.organisationCount(of: account)
+        return keys.act(idempotencyKey, organisation: keys.path(account).organisation)
+    }
+
+    /// Gives credit to the account's wallet.
+    public func grant(
+        _ request: GrantRequest, to path: ByteView, now: Timestamp, history: HistoryAnswer = .notAsked,
+        mark: inout AnswerMark
+    ) throws(AccountPath.Fault) -> ActAnswer {
+        _ = try AccountPath.organisationCount(of: path)
+        let hashes = keys.path(path)
+        let key = request.idempotencyKey.map {
+            $0.withView { keys.act($0, organisation: hashes.organisation) }
+        }
+        let digest = digest(of: request, account: path)
+        let number = shard(of: hashes.organisation)
+        return shards[number].state.withLock { state in
+            state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
+            let answer = state.grant(
+                request, to: hashes.account, key: key, digest: digest, now: now, history: history)
+            mark.include(state)
+            lookahead[number].update(state)
+            return answer
+        }
+    }
+
+    private func digest(of request: GrantRequest, account: ByteView) -> UInt64 {
+        var packer = BytePacker(capacity: 256)
+        packer.append(prefixed: account)
+        packer.append(byte: request.kind.rawValue)
+        packer.append(request.amount)
+        packer.append(request.expiresAt.microseconds)
+        request.source.withView { packer.append(prefixed: $0) }
+        request.metadata.withView { packer.append(prefixed: $0) }
+        return keys.digest(packer.view)
+    }
+
+    /// What an account may spend now; nil when there is no such account.
+    public func summary(
+        of path: ByteView, now: Timestamp, mark: inout AnswerMark
+    ) throws(AccountPath.Fault) -> AccountSummary? {
+        _ = try AccountPath.organisationCount(of: path)
+        let hashes = keys.path(path)
+        return shards[shard(of: hashes.organisation)].state.withLock { state in
+            let summary = state.summary(hashes.account, now: now)
+            mark.include(state)
+            return summary
+        }
+    }
+
+    /// What a quote needs to know of an account; nil when there is no such account.
+    public func quoteStanding(
+        of path: ByteView, record: UsageRecord, book: PriceBook, now: Timestamp, mark: inout AnswerMark
+    ) throws(AccountPath.Fault) -> QuoteStanding? {
+        let organisationCount = try AccountPath.organisationCount(of: path)
+        let (organisation, account) = keys.account(path, organisationCount: organisationCount)
+        return shards[shard(of: organisation)].state.withLock { state in
+            let standing = state.quoteStanding(account, record: record, book: book, now: now)
+            mark.include(state)
+            return standing
+        }
+    }
+
+    /// The sums over all accounts. Shards are read one after the other: exact when nothing moves.
+    public func totals() -> ShardTotals {
+        var totals = ShardTotals()
+        for number in shards.indices { totals += shards[number].state.withLock { $0.totals } }
+        return totals
+    }
+
+    /// How many request ids are remembered, and the bytes they take.
+    public func rememberedIDs() -> (count: Int, bytes: Int) {
+        var (count, bytes) = (0, 0)
+        for number in shards.indices {
+            shards[number].state.withLock { state in
+                count += state.ids.count
+                bytes += state.ids.bytes
+            }
+        }
+        return (count, bytes)
+    }
+}

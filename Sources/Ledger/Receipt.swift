@@ -1,0 +1,37 @@
+// The answer to a report: what was charged, and where the ledger stood.
+
+import Pricing
+
+/// What became of a report.
+public enum ReceiptState: UInt8, Hashable, Sendable {
+    /// Priced and charged; the charge may be zero.
+    case charged = 1
+    /// Kept unpriced, to be settled when a price or a correction arrives.
+    case parked = 2
+}
+
+/// The durable answer to a report. Amounts are in nanocredits, the base cost in picodollars.
+public struct Receipt: Hashable, Sendable {
+    public var state = ReceiptState.charged
+    public var duplicate = false
+    public var inDebt = false
+    public var standardTierUsed = false
+    /// The position in the shard's ledger: strictly increasing per account.
+    public var sequence: UInt64 = 0
+    public var charge: Int64 = 0
+    /// The wallet's balance after the latest entry that this answer saw.
+    public var balance: Int64 = 0
+    public var baseCost: Int64 = 0
+    public var allowanceUsed: Int64 = 0
+    public var ruleVersion: UInt32 = 0
+    public var catalogueVersion: UInt32 = 0
+    /// Why the record was parked; nil when it was charged.
+    public var parkedReason: Reason?
+
+    @inlinable
+    public init() {}
+}
+
+/// The receipt under a name that a module with a `Receipt` of its own can say: `Ledger.Receipt` would
+/// look into the class `Ledger`.
+public typealias ReportReceipt = Receipt

@@ -1,0 +1,321 @@
+// Accounts and credit: opening, changing, granting, and what expires at first touch.
+
+import Bytes
+import Pricing
+
+/// How an account is opened. Amounts are in nanocredits.
+public struct AccountSettings: Hashable, Sendable {
+    /// The account pays for itself and for accounts below it that own no wallet.
+    public var ownsWallet: Bool
+    /// Metered, and never refused for lack of credit.
+    public var unlimited: Bool
+    /// How far below zero holds and guarded reports may take the balance; never negative.
+    public var overdraftLimit: Int64
+    /// The tier's code; nil inherits it from the nearest account upward that has one.
+    public var tier: [UInt8]?
+    public var status: AccountStatus
+
+    public init(
+        ownsWallet: Bool = true, unlimited: Bool = false, overdraftLimit: Int64 = 0, tier: [UInt8]? = nil,
+        status: AccountStatus = .active
+    ) {
+        self.ownsWallet = ownsWallet
+        self.unlimited = unlimited
+        self.overdraftLimit = overdraftLimit
+        self.tier = tier
+        self.status = status
+    }
+}
+
+/// Credit to be given.
+public struct GrantRequest: Sendable {
+    public var kind: GrantKind
+    /// Nanocredits, above zero.
+    public var amount: Int64
+    public var expiresAt: Timestamp
+    public var source: [UInt8]
+    /// JSON, kept as given.
+    public var metadata: [UInt8]
+    /// Asking again with the same key and the same content gives nothing twice.
+    public var idempotencyKey: [UInt8]?
+
+    public init(
+        kind: GrantKind, amount: Int64, expiresAt: Timestamp = .distantFuture, source: [UInt8] = [],
+        metadata: [UInt8] = [], idempotencyKey: [UInt8]? = nil
+    ) {
+        self.kind = kind
+        self.amount = amount
+        self.expiresAt = expiresAt
+        self.source = source
+        self.metadata = metadata
+        self.idempotencyKey = idempotencyKey
+    }
+}
+
+/// What an act came to.
+public struct ActReceipt: Hashable, Sendable {
+    public var sequence: UInt64
+    public var duplicate: Bool
+    /// The wallet's balance now, in nanocredits.
+    public var balance: Int64
+}
+
+/// The answer to an administrator's act.
+public enum ActAnswer: Hashable, Sendable {
+    case done(ActReceipt)
+    case refused(Refusal)
+    /// Only history knows whether the act's key was used before.
+    case askHistory
+}
+
+/// What an account may spend now, and what it has. Amounts are in nanocredits.
+public struct AccountSummary: Hashable, Sendable {
+    public var path: [UInt8]
+    public var wallet: [UInt8]
+    public var tier: [UInt8]
+    public var status: AccountStatus
+    public var unlimited: Bool
+    public var balance: Int64
+    public var held: Int64
+    public var overdraftLimit: Int64
+    /// `balance - held + overdraftLimit`, at most `Int64.max`.
+    public var available: Int64
+    /// Sums since the wallet was opened.
+    public var granted: Int64
+    public var charged: Int64
+    public var expired: Int64
+    /// Unspent, by kind of grant.
+    public var remaining: [GrantKind: Int64]
+    /// When the next grant expires.
+    public var nextExpiry: Timestamp
+    public var sequence: UInt64
+}
+
+extension ShardState {
+    /// Opens an account. `ancestors` are the hashes of the paths upward, nearest first.
+    mutating func open(
+        path: ByteView, hash: Hash128, ancestors: [Hash128], settings: AccountSettings, now: Timestamp
+    ) -> ActAnswer {
+        if find(hash) != nil { return .refused(Refusal(.accountExists, field: .account)) }
+        guard accounts.count < Int(UInt32.max) - 1, paths.count + path.count <= Int(UInt32.max) else {
+            return .refused(Refusal(.overloaded))
+        }
+        var hasWalletAbove = false
+        for ancestor in ancestors {
+            guard let parent = find(ancestor) else { continue }
+            hasWalletAbove = standing(of: parent).wallet != nil
+            break
+        }
+        guard settings.ownsWallet || hasWalletAbove else {
+            return .refused(Refusal(.invalidArgument, field: .account))
+        }
+        guard settings.overdraftLimit >= 0 else {
+            return .refused(Refusal(.invalidArgument, field: .amount, found: settings.overdraftLimit))
+        }
+        guard settings.status == .active else {
+            return .refused(Refusal(.invalidArgument, found: Int64(settings.status.rawValue)))
+        }
+        if let refusal = tierFault(settings.tier) { return .refused(refusal) }
+        let time = entryTime(now)
+        return (settings.tier ?? []).withView { tier in
+            var entry = AccountOpenedEntry()
+            entry.account = UInt32(accounts.count)
+            entry.path = path
+            entry.ownsWallet = settings.ownsWallet
+            entry.unlimited = settings.unlimited
+            entry.overdraftLimit = settings.overdraftLimit
+            entry.tier = tier
+            staged.append(time: time, entry)
+            didStage()
+            applyAccountOpened(entry, hash: hash, ancestors: ancestors, time: time)
+            return .done(ActReceipt(sequence: sequence, duplicate: false, balance: 0))
+        }
+    }
+
+    /// Changes what an account is from now on. A tier of nil inherits.
+    mutating func change(_ hash: Hash128, settings: AccountSettings, reason: ByteView, now: Timestamp)
+        -> ActAnswer
+    {
+        guard let account = find(hash) else { return .refused(Refusal(.accountNotFound, field: .account)) }
+        guard settings.overdraftLimit >= 0 else {
+            return .refused(Refusal(.invalidArgument, field: .amount, found: settings.overdraftLimit))
+        }
+        if let refusal = tierFault(settings.tier) { return .refused(refusal) }
+        let time = entryTime(now)
+        return (settings.tier ?? []).withView { tier in
+            var entry = AccountChangedEntry()
+            entry.account = account
+            entry.path = self.path(of: account)
+            entry.status = settings.status
+            entry.unlimited = settings.unlimited
+            entry.overdraftLimit = settings.overdraftLimit
+            entry.tier = tier
+            entry.reason = reason
+            staged.append(time: time, entry)
+            didStage()
+            applyAccountChanged(entry, time: time)
+            let wallet = standing(of: account).wallet
+            return .done(
+                ActReceipt(
+                    sequence: sequence, duplicate: false, balance: wallet.map { accounts[$0].balance } ?? 0))
+        }
+    }
+
+    /// Why an account cannot be in a tier: its name is too long, or the shard knows too many already.
+    private func tierFault(_ tier: [UInt8]?) -> Refusal? {
+        guard let tier, !tier.isEmpty else { return nil }
+        guard tier.count <= LedgerLimits.tierBytesMax else {
+            return Refusal(
+                .invalidArgument, found: Int64(tier.count), expected: Int64(LedgerLimits.tierBytesMax))
+        }
+        guard tiers.count < LedgerLimits.tiersPerShardMax || tiers.contains(tier) else {
+            return Refusal(
+                .invalidArgument, found: Int64(tiers.count), expected: Int64(LedgerLimits.tiersPerShardMax))
+        }
+        return nil
+    }
+
+    /// Gives credit to the account's wallet; debt is repaid first.
+    mutating func grant(
+        _ request: GrantRequest, to hash: Hash128, key: Hash128?, digest: UInt64, now: Timestamp,
+        history: HistoryAnswer
+    ) -> ActAnswer {
+        guard let account = find(hash), let wallet = standing(of: account).wallet else {
+            return .refused(Refusal(.accountNotFound, field: .account))
+        }
+        let time = entryTime(now)
+        if let key {
+            var first = ids.find(key)
+            if first == nil {
+                switch history {
+                case .notAsked: return .askHistory
+                case .neverSeen: break
+                case .seen(let outcome): first = outcome
+                }
+            }
+            if let first {
+                guard first.digest == digest else {
+                    return .refused(
+                        Refusal(
+                            .idempotencyConflict, field: .none, found: Int64(bitPattern: first.digest),
+                            expected: Int64(bitPattern: digest)))
+                }
+                return .done(
+                    ActReceipt(sequence: first.sequence, duplicate: true, balance: accounts[wallet].balance))
+            }
+            guard ids.count < idsMax || makeRoomForID() else { return .refused(Refusal(.overloaded)) }
+        }
+        guard request.amount > 0 else {
+            return .refused(Refusal(.invalidArgument, field: .amount, found: request.amount, expected: 1))
+        }
+        guard request.expiresAt > time else {
+            return .refused(
+                Refusal(
+                    .invalidArgument, field: .eventTime, found: request.expiresAt.microseconds,
+                    expected: time.microseconds))
+        }
+        endExpiredGrants(of: wallet, time: time)
+        let row = accounts[wallet]
+        let (after, overflow) = row.balance.addingReportingOverflow(request.amount)
+        guard !overflow, !row.granted.addingReportingOverflow(request.amount).overflow else {
+            return .refused(
+                Refusal(.invalidArgument, field: .amount, found: request.amount, expected: .max - row.granted)
+            )
+        }
+        let grantCount = grantCount(of: wallet)
+        guard grantCount < LedgerLimits.grantsPerWalletMax else {
+            return .refused(
+                Refusal(
+                    .invalidArgument, field: .records, found: Int64(grantCount),
+                    expected: Int64(LedgerLimits.grantsPerWalletMax)))
+        }
+        var entry = GrantEntry()
+        entry.wallet = wallet
+        entry.path = path(of: wallet)
+        entry.kind = request.kind
+        entry.burnOrder = request.kind.defaultBurnOrder
+        entry.amount = request.amount
+        // Not the smaller of the amount and the debt: a debt of 2^63 has no positive counterpart.
+        entry.debtRepaid = row.balance >= 0 ? 0 : after <= 0 ? request.amount : request.amount - after
+        entry.expiresAt = request.expiresAt
+        entry.key = key
+        entry.digest = digest
+        entry.balanceAfter = after
+        request.source.withView { source in
+            request.metadata.withView { metadata in
+                (request.idempotencyKey ?? []).withView { idempotencyKey in
+                    entry.source = source
+                    entry.metadata = metadata
+                    entry.idempotencyKey = idempotencyKey
+                    staged.append(time: time, entry)
+                    didStage()
+                    applyGrant(entry, time: time)
+                }
+            }
+        }
+        return .done(ActReceipt(sequence: sequence, duplicate: false, balance: after))
+    }
+
+    private func grantCount(of wallet: UInt32) -> Int {
+        var count = 0
+        var current = accounts[wallet].firstGrant
+        while current != AccountRow.none {
+            count += 1
+            current = grants[current].next
+        }
+        return count
+    }
+
+    /// Ends the grants of a wallet whose time has come: each gets its entry, at first touch.
+    @inline(__always)
+    mutating func endExpiredGrants(of wallet: UInt32, time: Timestamp) {
+        if accounts[wallet].nextExpiry <= time { endExpiredGrantsNow(of: wallet, time: time) }
+    }
+
+    @inline(never)
+    private mutating func endExpiredGrantsNow(of wallet: UInt32, time: Timestamp) {
+        while let grant = firstExpired(of: wallet, time: time) {
+            var entry = GrantEndedEntry()
+            entry.wallet = wallet
+            entry.path = path(of: wallet)
+            entry.grant = grant.id
+            entry.amount = grant.remaining
+            entry.balanceAfter = accounts[wallet].balance - grant.remaining
+            staged.append(time: time, entry)
+            didStage()
+            applyGrantEnded(entry, time: time)
+        }
+    }
+
+    private func firstExpired(of wallet: UInt32, time: Timestamp) -> GrantRow? {
+        var current = accounts[wallet].firstGrant
+        while current != AccountRow.none {
+            let row = grants[current]
+            if row.expiresAt <= time { return row }
+            current = row.next
+        }
+        return nil
+    }
+
+    /// What an account may spend now. Ends what has expired first, so the answer is never stale.
+    mutating func summary(_ hash: Hash128, now: Timestamp) -> AccountSummary? {
+        guard let account = find(hash) else { return nil }
+        let standing = standing(of: account)
+        guard let wallet = standing.wallet else { return nil }
+        endExpiredGrants(of: wallet, time: entryTime(now))
+        let row = accounts[wallet]
+        let (available, overflow) = row.balance.addingReportingOverflow(row.overdraftLimit)
+        var remaining: [GrantKind: Int64] = [:]
+        var grant = row.firstGrant
+        while grant != AccountRow.none {
+            remaining[grants[grant].kind, default: 0] += grants[grant].remaining
+            grant = grants[grant].next
+        }
+        return AccountSummary(
+            path: Array(path(of: account)), wallet: Array(path(of: wallet)), tier: tier(standing.tier),
+            status: standing.status, unlimited: row.unlimited, balance: row.balance, held: 0,
+            overdraftLimit: row.overdraftLimit, available: overflow ? .max : available,
+            granted: row.granted, charged: row.charged, expired: row.expired, remaining: remaining,
+            nextExpiry: row.nextExpiry, sequence: sequence)
+    }
+}

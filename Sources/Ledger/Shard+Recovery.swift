@@ -1,0 +1,284 @@
+// Recovery: a shard from its checkpoint rows and the journal's chunks. Nothing is decided here.
+
+import Bytes
+import Pricing
+
+/// An account as a checkpoint keeps it: everything but the entries that made it.
+public struct AccountRecord: Sendable {
+    public var shard: Int
+    public var number: UInt32
+    public var path: ByteView
+    /// Nanocredits, for people who look at the checkpoint.
+    public var balance: Int64
+    /// The rest, packed; see `AccountState`.
+    public var state: ByteView
+
+    public init(shard: Int, number: UInt32, path: ByteView, balance: Int64, state: ByteView) {
+        self.shard = shard
+        self.number = number
+        self.path = path
+        self.balance = balance
+        self.state = state
+    }
+}
+
+/// The packed state of an account in a checkpoint row.
+///
+///      version 1 | status | flags | overdraft | granted | charged | expired | tier
+///      grants:     count, then id, kind, burn order, amount, remaining, expiry of each, in burn order
+///      allowances: count, then rule, month, used of each
+enum AccountState {
+    static let version: UInt8 = 1
+}
+
+extension ShardState {
+    /// Packs the state of an account.
+    func packState(of number: UInt32, into packer: inout BytePacker) {
+        let row = accounts[number]
+        packer.append(byte: AccountState.version)
+        packer.append(byte: row.status.rawValue)
+        packer.append(byte: (row.ownsWallet ? 1 : 0) | (row.unlimited ? 2 : 0))
+        packer.append(UInt64(row.overdraftLimit))
+        packer.append(UInt64(row.granted))
+        packer.append(UInt64(row.charged))
+        packer.append(UInt64(row.expired))
+        tier(row.tier).withView { packer.append(prefixed: $0) }
+        var count: UInt64 = 0
+        var grant = row.firstGrant
+        while grant != AccountRow.none {
+            count += 1
+            grant = grants[grant].next
+        }
+        packer.append(count)
+        grant = row.firstGrant
+        while grant != AccountRow.none {
+            let grantRow = grants[grant]
+            packer.append(grantRow.id)
+            packer.append(byte: grantRow.kind.rawValue)
+            packer.append(UInt64(grantRow.burnOrder))
+            packer.append(UInt64(grantRow.amount))
+            packer.append(UInt64(grantRow.remaining))
+            packer.append(grantRow.expiresAt.microseconds)
+            grant = grantRow.next
+        }
+        count = 0
+        var allowance = row.firstAllowance
+        while allowance != AccountRow.none {
+            count += 1
+            allowance = allowances[allowance].next
+        }
+        packer.append(count)
+        allowance = row.firstAllowance
+        while allowance != AccountRow.none {
+            let allowanceRow = allowances[allowance]
+            packer.append(UInt64(allowanceRow.rule))
+            packer.append(Int64(allowanceRow.month.count))
+            packer.append(UInt64(allowanceRow.used))
+            allowance = allowanceRow.next
+        }
+    }
+
+    /// Takes an account from a checkpoint row. Rows of a shard come in the order of their numbers.
+    mutating func restore(_ record: AccountRecord, hash: Hash128, ancestors: [Hash128]) throws(EntryError) {
+        guard Int(record.number) == accounts.count else {
+            throw .contradiction(
+                shard: number, sequence: 0,
+                what: "checkpoint row \(record.number) follows row \(accounts.count - 1)")
+        }
+        guard find(hash) == nil else {
+            throw .contradiction(
+                shard: number, sequence: 0, what: "account \(record.path.text) has two checkpoint rows")
+        }
+        do {
+            var fields = ByteUnpacker(record.state)
+            guard try fields.byte() == AccountState.version,
+                let status = AccountStatus(rawValue: try fields.byte())
+            else { throw UnpackingError(offset: 0) }
+            let flags = try fields.byte()
+            let overdraftLimit = try fields.amount()
+            let granted = try fields.amount()
+            let charged = try fields.amount()
+            let expired = try fields.amount()
+            let tier = try fields.prefixed()
+            try check(tier: tier, sequence: 0)
+            let account = addAccount(path: record.path, hash: hash, ancestors: ancestors, tier: tier)
+            accounts[account].status = status
+            accounts[account].ownsWallet = flags & 1 != 0
+            accounts[account].unlimited = flags & 2 != 0
+            accounts[account].overdraftLimit = overdraftLimit
+            accounts[account].granted = granted
+            accounts[account].charged = charged
+            accounts[account].expired = expired
+            accounts[account].balance = record.balance
+            try restoreGrants(of: account, from: &fields)
+            try restoreAllowances(of: account, from: &fields)
+            guard fields.isAtEnd else { throw UnpackingError(offset: fields.offset) }
+            guard Int128(granted) == Int128(record.balance) + Int128(charged) + Int128(expired),
+                expired <= granted
+            else {
+                throw EntryError.contradiction(
+                    shard: number, sequence: 0,
+                    what: "account \(record.path.text): granted \(granted) is not balance \(record.balance)"
+                        + " + charged \(charged) + expired \(expired)")
+            }
+            totals.granted += Int128(granted)
+            totals.charged += Int128(charged)
+            totals.expired += Int128(expired)
+            totals.balances += Int128(record.balance)
+        } catch let error as EntryError {
+            throw error
+        } catch {
+            throw .contradiction(
+                shard: number, sequence: 0,
+                what: "checkpoint row of \(record.path.text) cannot be read at byte \(error)")
+        }
+    }
+
+    private mutating func restoreGrants(
+        of account: UInt32, from fields: inout ByteUnpacker
+    ) throws(UnpackingError) {
+        for _ in 0..<(try fields.unsigned()) {
+            let id = try fields.unsigned()
+            let at = fields.offset
+            guard let kind = GrantKind(rawValue: try fields.byte()),
+                let burnOrder = UInt16(exactly: try fields.unsigned())
+            else { throw UnpackingError(offset: at) }
+            let amount = try fields.amount()
+            let remaining = try fields.amount()
+            guard remaining > 0, remaining <= amount else { throw UnpackingError(offset: at) }
+            let expiresAt = try fields.timestamp()
+            addGrant(
+                GrantRow(
+                    id: id, remaining: remaining, amount: amount, expiresAt: expiresAt,
+                    next: AccountRow.none, burnOrder: burnOrder, kind: kind),
+                to: account)
+        }
+    }
+
+    private mutating func restoreAllowances(
+        of account: UInt32, from fields: inout ByteUnpacker
+    ) throws(UnpackingError) {
+        var rows: [AllowanceRow] = []
+        for _ in 0..<(try fields.unsigned()) {
+            let rule = try fields.unsigned32()
+            let at = fields.offset
+            guard let month = CalendarMonth(stored: try fields.signed()) else {
+                throw UnpackingError(offset: at)
+            }
+            let used = try fields.amount()
+            rows.append(AllowanceRow(used: used, rule: rule, month: month, next: AccountRow.none))
+        }
+        // Each goes to the front of the list, so the last comes first.
+        for row in rows.reversed() { addAllowance(row, to: account) }
+    }
+
+    /// Applies a chunk. Entries up to the checkpoint's sequence are in the accounts already: of those only
+    /// the ids are remembered, unless history holds them.
+    mutating func replay(
+        _ chunk: inout ChunkReader, keys: KeyMaker, shardCount: Int, checkpoint: UInt64
+    ) throws(EntryError) {
+        guard chunk.head.firstSequence <= replayed + 1 || replayed == 0 else {
+            throw .outOfSequence(shard: number, expected: replayed + 1, found: chunk.head.firstSequence)
+        }
+        while true {
+            let at = chunk.nextSequence
+            guard let (kind, body) = try chunk.nextFields() else { return }
+            guard at > replayed else { continue }
+            replayed = at
+            var fields = ByteUnpacker(body)
+            do {
+                if at <= checkpoint {
+                    try rememberOnly(kind, sequence: at, fields: &fields)
+                } else {
+                    guard at == sequence + 1 else {
+                        throw EntryError.outOfSequence(shard: number, expected: sequence + 1, found: at)
+                    }
+                    try apply(kind, fields: &fields, keys: keys, shardCount: shardCount)
+                }
+            } catch let error as EntryError {
+                throw error
+            } catch {
+                throw .badField(kind: kind.rawValue, atByte: 0)
+            }
+        }
+    }
+
+    /// Applies an entry whose fields fit the state: what does not is refused here, because applying
+    /// cannot fail.
+    private mutating func apply(
+        _ kind: EntryKind, fields: inout ByteUnpacker, keys: KeyMaker, shardCount: Int
+    ) throws {
+        switch kind {
+        case .charged:
+            var draws = self.draws
+            self.draws = []
+            defer { self.draws = draws }
+            let (time, entry) = try fields.charge(draws: &draws)
+            try check(account: entry.account)
+            try check(account: entry.wallet)
+            let eventTime = try RecordContent.eventTime(of: entry.content)
+            try check(entry, draws: draws)
+            applyCharge(entry, draws: draws, time: time, eventTime: eventTime)
+        case .granted:
+            let (time, entry) = try fields.grant()
+            try check(account: entry.wallet, path: entry.path)
+            try check(entry)
+            applyGrant(entry, time: time)
+        case .grantEnded:
+            let (time, entry) = try fields.grantEnded()
+            try check(account: entry.wallet, path: entry.path)
+            try check(entry)
+            applyGrantEnded(entry, time: time)
+        case .accountOpened:
+            let (time, entry) = try fields.accountOpened()
+            let hashes = try check(entry, keys: keys, shardCount: shardCount)
+            applyAccountOpened(entry, hash: hashes.account, ancestors: hashes.ancestors, time: time)
+        case .accountChanged:
+            let (time, entry) = try fields.accountChanged()
+            try check(account: entry.account, path: entry.path)
+            try check(tier: entry.tier, sequence: sequence + 1)
+            applyAccountChanged(entry, time: time)
+        }
+    }
+
+    private mutating func rememberOnly(
+        _ kind: EntryKind, sequence at: UInt64, fields: inout ByteUnpacker
+    ) throws {
+        switch kind {
+        case .charged:
+            let (_, entry) = try fields.charge(draws: &draws)
+            remember(
+                entry.key,
+                RememberedOutcome(
+                    digest: entry.digest, sequence: at, charge: entry.charge, state: entry.state),
+                eventTime: try RecordContent.eventTime(of: entry.content).microseconds)
+        case .granted:
+            let (time, entry) = try fields.grant()
+            if let key = entry.key {
+                remember(
+                    key,
+                    RememberedOutcome(
+                        digest: entry.digest, sequence: at, charge: -entry.amount, state: .charged),
+                    eventTime: time.microseconds)
+            }
+        case .grantEnded, .accountOpened, .accountChanged:
+            break
+        }
+    }
+
+}
+
+extension KeyMaker {
+    /// The hashes of a path and of the paths upward, nearest first. The path must be within the grammar.
+    func path(_ path: ByteView) -> (organisation: Hash128, account: Hash128, ancestors: [Hash128]) {
+        let organisationCount = path.firstIndex(of: UInt8(ascii: "/")) ?? path.count
+        let (organisation, account) = account(path, organisationCount: organisationCount)
+        var ancestors: [Hash128] = []
+        var current = path
+        while let parent = AccountPath.parent(of: current) {
+            ancestors.append(KeyedHasher.hash(parent, key: secret))
+            current = parent
+        }
+        return (organisation, account, ancestors)
+    }
+}

@@ -1,0 +1,195 @@
+// Deciding a report: price first, admit second, and fix the whole outcome in one entry.
+
+import Bytes
+import Pricing
+
+/// The answer to a report.
+public enum ReportDecision: Sendable {
+    case receipt(Receipt)
+    case refused(Refusal)
+    /// The record is older than what is remembered: whether its id was charged before, only history
+    /// knows. Nothing was decided; ask history and report again with what it said.
+    case askHistory
+}
+
+/// What history said about an id that memory no longer holds.
+public enum HistoryAnswer: Sendable {
+    /// History was not asked.
+    case notAsked
+    case neverSeen
+    case seen(RememberedOutcome)
+}
+
+extension ShardState {
+    /// Decides a report, stages its entry and applies it. O(1) but for the wallet's grants drawn and
+    /// the depth of the path; allocates nothing.
+    mutating func report(
+        _ record: UsageRecord, keys: RecordKeys, content: ByteView, book: PriceBook,
+        now: Timestamp, history: HistoryAnswer
+    ) -> ReportDecision {
+        if let first = ids.find(keys.request) { return repeated(first, keys: keys) }
+        switch history {
+        case .notAsked: if record.eventTime <= horizon { return .askHistory }
+        case .neverSeen: break
+        case .seen(let first): return repeated(first, keys: keys)
+        }
+        guard ids.count < idsMax || makeRoomForID() else { return .refused(Refusal(.overloaded)) }
+
+        guard let account = find(keys.account) else {
+            return .refused(Refusal(.accountNotFound, field: .account))
+        }
+        let standing = standing(of: account)
+        switch standing.status {
+        case .active: break
+        case .suspended: return .refused(Refusal(.accountSuspended, field: .account))
+        case .closed: return .refused(Refusal(.accountClosed, field: .account))
+        }
+        guard let wallet = standing.wallet else {
+            return .refused(Refusal(.accountNotFound, field: .account))
+        }
+
+        var entry = ChargeEntry()
+        entry.account = account
+        entry.wallet = wallet
+        entry.key = keys.request
+        entry.digest = keys.digest
+        entry.catalogueVersion = book.catalogueVersion
+        entry.content = content
+        entry.walletPathCount = Int(accounts[wallet].pathCount)
+        let time = entryTime(now)
+        return tier(standing.tier).withView { tier in
+            entry.tier = tier
+            return decide(record, &entry, pricing: book.price(record, tier: tier), time: time)
+        }
+    }
+
+    private mutating func decide(
+        _ record: UsageRecord, _ entry: inout ChargeEntry, pricing: PricingOutcome, time: Timestamp
+    ) -> ReportDecision {
+        switch pricing {
+        case .refused(let refusal):
+            return .refused(refusal)
+        case .parked(let reason, _):
+            endExpiredGrants(of: entry.wallet, time: time)
+            entry.state = .parked
+            entry.parkedReason = reason
+            entry.balanceAfter = accounts[entry.wallet].balance
+            draws.removeAll(keepingCapacity: true)
+        case .priced(let priced):
+            endExpiredGrants(of: entry.wallet, time: time)
+            if let refusal = decideCharge(
+                &entry, priced: priced, eventTime: record.eventTime, onInsufficient: record.onInsufficient)
+            {
+                return .refused(refusal)
+            }
+        }
+        staged.append(time: time, entry, draws: draws)
+        didStage()
+        applyCharge(entry, draws: draws, time: time, eventTime: record.eventTime)
+        return .receipt(receipt(for: entry))
+    }
+
+    /// Fixes the amounts of a priced report: the allowance, the charge, what each grant pays.
+    private mutating func decideCharge(
+        _ entry: inout ChargeEntry, priced: PricedUsage, eventTime: Timestamp, onInsufficient: OnInsufficient
+    ) -> Refusal? {
+        entry.baseCost = priced.baseCost
+        entry.fee = priced.fee
+        entry.ruleNumber = priced.ruleNumber
+        entry.ruleVersion = priced.ruleVersion
+        entry.standardTierUsed = priced.standardTierUsed
+        if priced.monthlyAllowance > 0, priced.fee > 0 {
+            entry.month = CalendarMonth(containing: eventTime)
+            let left = allowanceLeft(
+                of: entry.wallet, rule: priced.ruleNumber, month: entry.month,
+                monthly: priced.monthlyAllowance)
+            entry.allowanceUsed = min(left, priced.fee)
+        }
+        let charge = entry.charge
+        let wallet = accounts[entry.wallet]
+        let (after, overflow) = wallet.balance.subtractingReportingOverflow(charge)
+        let (charged, sumOverflow) = wallet.charged.addingReportingOverflow(charge)
+        guard !overflow, !sumOverflow, charged >= 0 else {
+            return Refusal(.invalidArgument, field: .amount, found: charge, expected: .max)
+        }
+        if onInsufficient == .refuse, charge > 0, !wallet.unlimited {
+            let available = wallet.balance.addingReportingOverflow(wallet.overdraftLimit)
+            if !available.overflow, charge > available.partialValue {
+                return Refusal(
+                    .insufficientCredits, field: .amount, found: charge, expected: available.partialValue)
+            }
+        }
+        entry.balanceAfter = after
+        draws.removeAll(keepingCapacity: true)
+        var owed = charge
+        var grant = wallet.firstGrant
+        while owed > 0, grant != AccountRow.none {
+            let row = grants[grant]
+            let amount = min(owed, row.remaining)
+            draws.append(Draw(grant: row.id, amount: amount))
+            owed -= amount
+            grant = row.next
+        }
+        return nil
+    }
+
+    /// What remains of a rule's free allowance for a month. A month before the one before the newest has
+    /// none, whether its bucket is gone or not yet.
+    func allowanceLeft(of wallet: UInt32, rule: UInt32, month: CalendarMonth, monthly: Int64) -> Int64 {
+        var allowance = accounts[wallet].firstAllowance
+        var used: Int64 = 0
+        while allowance != AccountRow.none {
+            let row = allowances[allowance]
+            if row.rule == rule {
+                if row.month == month { used = row.used }
+                if row.month > month, row.month > month.next { return 0 }
+            }
+            allowance = row.next
+        }
+        return max(0, monthly - used)
+    }
+
+    private func repeated(_ first: RememberedOutcome, keys: RecordKeys) -> ReportDecision {
+        guard first.digest == keys.digest else {
+            return .refused(
+                Refusal(
+                    .idempotencyConflict, field: .requestID, found: Int64(bitPattern: first.digest),
+                    expected: Int64(bitPattern: keys.digest)))
+        }
+        var receipt = Receipt()
+        receipt.duplicate = true
+        receipt.state = first.state
+        receipt.sequence = first.sequence
+        receipt.charge = first.charge
+        if let account = find(keys.account), let wallet = standing(of: account).wallet {
+            receipt.balance = accounts[wallet].balance
+            receipt.inDebt = receipt.balance < 0
+        }
+        return .receipt(receipt)
+    }
+
+    private func receipt(for entry: ChargeEntry) -> Receipt {
+        var receipt = Receipt()
+        receipt.state = entry.state
+        receipt.parkedReason = entry.parkedReason
+        receipt.sequence = sequence
+        receipt.charge = entry.charge
+        receipt.balance = entry.balanceAfter
+        receipt.inDebt = entry.balanceAfter < 0
+        receipt.baseCost = entry.baseCost
+        receipt.allowanceUsed = entry.allowanceUsed
+        receipt.ruleVersion = entry.ruleVersion
+        receipt.catalogueVersion = entry.catalogueVersion
+        receipt.standardTierUsed = entry.standardTierUsed
+        return receipt
+    }
+
+    /// Forgets the oldest ids that history holds, so that one more fits. False when history is so far
+    /// behind that twice the bound is remembered already.
+    mutating func makeRoomForID() -> Bool {
+        while ids.count >= idsMax, let oldest = ids.oldestSequence, oldest <= historySequence {
+            horizon = max(horizon, Timestamp(microseconds: ids.removeOldest()))
+        }
+        return ids.count < idsMax * 2
+    }
+}

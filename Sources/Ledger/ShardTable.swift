@@ -1,0 +1,116 @@
+// The shards of a ledger, and what can be known of them without their locks.
+//
+// Both tables are flat blocks: reaching a shard costs no reference count, and its lines can be asked
+// for before they are needed.
+
+import Bytes
+import CPlatform
+import Synchronization
+
+/// A shard behind its lock.
+struct Shard: ~Copyable {
+    let state: Mutex<ShardState>
+}
+
+/// All shards of a ledger, in one block.
+@safe
+final class ShardTable: @unchecked Sendable {
+    private let rows: UnsafeMutablePointer<Shard>
+    let count: Int
+
+    init(count: Int, idsMax: Int) {
+        self.count = count
+        let bytes = UnsafeMutableRawPointer.allocate(
+            byteCount: count * MemoryLayout<Shard>.stride, alignment: 64)
+        unsafe rows = bytes.bindMemory(to: Shard.self, capacity: count)
+        for number in 0..<count {
+            unsafe (rows + number).initialize(
+                to: Shard(state: Mutex(ShardState(number: number, idsMax: idsMax))))
+        }
+    }
+
+    deinit {
+        unsafe rows.deinitialize(count: count)
+        unsafe UnsafeMutableRawPointer(rows).deallocate()
+    }
+
+    var indices: Range<Int> { 0..<count }
+
+    subscript(number: Int) -> Shard {
+        @inline(__always) unsafeAddress {
+            precondition(number >= 0 && number < count)
+            return unsafe UnsafePointer(rows + number)
+        }
+    }
+
+    /// Asks the processor for the lines of a shard.
+    @inline(__always)
+    func prefetch(_ number: Int) {
+        precondition(number >= 0 && number < count)
+        let start = unsafe UnsafeRawPointer(rows + number)
+        var offset = 0
+        while offset < MemoryLayout<Shard>.size {
+            unsafe tollgate_prefetch(start + offset)
+            offset += 64
+        }
+    }
+}
+
+/// What stands beside a shard's lock so that others can look ahead: where its tables begin, for
+/// prefetching, and how far back it remembers. Each has a cache line of its own, which is seldom written.
+/// A value out of date fetches a useless line or asks history in vain, and nothing worse.
+struct Lookahead: ~Copyable {
+    let accountSlots = Atomic<UInt>(0)
+    let accountMask = Atomic<Int>(0)
+    let idSlots = Atomic<UInt>(0)
+    let idMask = Atomic<Int>(0)
+    /// Microseconds: records up to it may be older than what is remembered.
+    let horizon = Atomic<Int64>(.min)
+    /// History holds every outcome up to this sequence.
+    let historySequence = Atomic<UInt64>(0)
+    private let padding0 = Atomic<UInt64>(0)
+    private let padding1 = Atomic<UInt64>(0)
+
+    func update(_ state: borrowing ShardState) {
+        let account = state.index.location
+        let id = state.ids.location
+        if accountSlots.load(ordering: .relaxed) != account.address {
+            accountSlots.store(account.address, ordering: .relaxed)
+            accountMask.store(account.mask, ordering: .relaxed)
+        }
+        if idSlots.load(ordering: .relaxed) != id.address {
+            idSlots.store(id.address, ordering: .relaxed)
+            idMask.store(id.mask, ordering: .relaxed)
+        }
+        if horizon.load(ordering: .relaxed) != state.horizon.microseconds {
+            horizon.store(state.horizon.microseconds, ordering: .relaxed)
+        }
+    }
+}
+
+/// The look-ahead of all shards, in one block of cache lines.
+@safe
+final class LookaheadTable: @unchecked Sendable {
+    private let rows: UnsafeMutablePointer<Lookahead>
+    private let count: Int
+
+    init(count: Int) {
+        self.count = count
+        let bytes = UnsafeMutableRawPointer.allocate(
+            byteCount: count * MemoryLayout<Lookahead>.stride, alignment: 64)
+        unsafe rows = bytes.bindMemory(to: Lookahead.self, capacity: count)
+        for index in 0..<count { unsafe (rows + index).initialize(to: Lookahead()) }
+    }
+
+    deinit {
+        unsafe rows.deinitialize(count: count)
+        unsafe UnsafeMutableRawPointer(rows).deallocate()
+    }
+
+    subscript(shard: Int) -> Lookahead {
+        @inline(__always) unsafeAddress {
+            precondition(shard >= 0 && shard < count)
+            return unsafe UnsafePointer(rows + shard)
+        }
+    }
+}

@@ -1,0 +1,50 @@
+// The index finds every account and no other. Method: random hashes against a dictionary, also such as
+// share their slot or their tag.
+
+import Bytes
+import Pricing
+import Testing
+
+@testable import Ledger
+
+@Suite("the account index")
+struct AccountIndexTests {
+    private func row(_ hash: Hash128) -> AccountRow {
+        AccountRow(
+            hash: hash, pathOffset: 0, pathCount: 0, status: .active, ownsWallet: false, unlimited: false,
+            tier: AccountRow.inheritedTier, isDirty: false, parent: AccountRow.none,
+            firstGrant: AccountRow.none, firstAllowance: AccountRow.none, balance: 0, overdraftLimit: 0,
+            granted: 0, charged: 0, expired: 0, nextExpiry: .distantFuture)
+    }
+
+    /// How the hashes of a run are crowded: bits that may differ.
+    private static let crowds: [(low: UInt64, high: UInt64)] = [
+        (.max, .max), (0xff, .max), (.max, 0xff), (0xffff_ffff_0000_0000, 3 << 32), (0x3ff, 0x3ff),
+    ]
+
+    @Test("finds what a dictionary finds", arguments: 0..<crowds.count, [UInt64(1), 2])
+    func model(crowd: Int, seed: UInt64) {
+        let bits = Self.crowds[crowd]
+        var random = Seeded(seed)
+        var index = AccountIndex()
+        var rows = Slab<AccountRow>()
+        var model: [Hash128: UInt32] = [:]
+        func makeHash() -> Hash128 {
+            Hash128(low: random.next() & bits.low, high: random.next() & bits.high)
+        }
+        for _ in 0..<2_000 {
+            let hash = makeHash()
+            if model[hash] == nil {
+                let number = rows.append(row(hash))
+                index.insert(hash, number: number, rows: rows)
+                model[hash] = number
+            }
+            let other = makeHash()
+            #expect(index.find(other) { rows[$0].hash == other } == model[other])
+        }
+        for (hash, number) in model {
+            #expect(index.find(hash) { rows[$0].hash == hash } == number)
+        }
+        #expect(index.location.mask + 1 >= model.count)
+    }
+}

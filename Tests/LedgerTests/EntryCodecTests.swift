@@ -1,0 +1,324 @@
+// What is written is what is read: every kind of entry with every field different, at every length, and
+// nothing else. A chunk that is cut anywhere is refused.
+
+import Bytes
+import Pricing
+import Testing
+
+@testable import Ledger
+
+@Suite("the entry codec")
+struct EntryCodecTests {
+    /// Fields by name, as text; views as their bytes.
+    private func fields(_ value: Any) -> [String: String] {
+        var fields: [String: String] = [:]
+        for child in Mirror(reflecting: value).children {
+            let name = child.label ?? "?"
+            if let view = child.value as? ByteView {
+                fields[name] = "\(Array(view))"
+            } else {
+                fields[name] = "\(child.value)"
+            }
+        }
+        return fields
+    }
+
+    /// Expects that `read` is `written`, and that no field of it was left as it is in a new entry.
+    private func expectSame(
+        _ read: Any, _ written: Any, new: Any, except: Set<String> = [],
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        #expect(fields(read) == fields(written), sourceLocation: sourceLocation)
+        for (name, value) in fields(written) where !except.contains(name) {
+            #expect(value != fields(new)[name], "\(name) is not tested", sourceLocation: sourceLocation)
+        }
+    }
+
+    /// Reads the entries of a chunk while they are valid.
+    private func read(_ chunk: [UInt8], _ body: (Timestamp, Entry) throws -> Void) throws {
+        try chunk.withView { (view) throws in
+            var reader = try ChunkReader(view)
+            while let (time, entry) = try reader.next() { try body(time, entry) }
+        }
+    }
+
+    private func chunk(_ count: Int = 1, _ write: (inout BytePacker) -> Void) -> [UInt8] {
+        var packer = BytePacker(capacity: 16)
+        packer.append(UInt64(3))
+        packer.append(UInt64(1))
+        packer.append(UInt64(count))
+        write(&packer)
+        return Array(packer.view)
+    }
+
+    private let time = Timestamp(microseconds: 1_768_435_200_123_456)
+
+    private func charge(tier: ByteView, content: ByteView) -> ChargeEntry {
+        var entry = ChargeEntry()
+        entry.standardTierUsed = true
+        entry.account = 0x1_0001
+        entry.wallet = 0x1_0000
+        entry.key = Hash128(low: 0x1122_3344_5566_7788, high: 0x99aa_bbcc_ddee_ff00)
+        entry.digest = 0x0123_4567_89ab_cdef
+        entry.baseCost = 5_000_000_000
+        entry.fee = 8_000_000_001
+        entry.allowanceUsed = 3
+        entry.month = CalendarMonth(count: -13)
+        entry.ruleNumber = 300
+        entry.ruleVersion = .max
+        entry.catalogueVersion = 70_000
+        entry.balanceAfter = -9_000_000_000_000_000_000
+        entry.tier = tier
+        entry.walletPathCount = 128
+        entry.content = content
+        return entry
+    }
+
+    @Test("a charge keeps every field")
+    func charges() throws {
+        let draws = [Draw(grant: 1, amount: 1), Draw(grant: .max, amount: .max)]
+        try "professional".withView { (tier) throws in
+            try "what was used".withView { (content) throws in
+                let written = charge(tier: tier, content: content)
+                try read(chunk { $0.append(time: time, written, draws: draws) }) { readTime, entry in
+                    guard case .charged(let charge, let readDraws) = entry else {
+                        Issue.record("another kind")
+                        return
+                    }
+                    #expect(readTime == time)
+                    #expect(readDraws == draws)
+                    expectSame(charge, written, new: ChargeEntry(), except: ["state", "parkedReason"])
+                }
+            }
+        }
+    }
+
+    @Test("a parked report keeps its reason", arguments: Reason.allCases)
+    func parked(reason: Reason) throws {
+        try "record".withView { (content) throws in
+            var written = ChargeEntry()
+            written.state = .parked
+            written.parkedReason = reason
+            written.account = 5
+            written.wallet = 5
+            written.balanceAfter = 17
+            written.content = content
+            try read(chunk { $0.append(time: time, written, draws: []) }) { _, entry in
+                guard case .charged(let charge, let draws) = entry else {
+                    Issue.record("another kind")
+                    return
+                }
+                #expect(fields(charge) == fields(written))
+                #expect(draws.isEmpty)
+            }
+        }
+    }
+
+    private func grant(_ texts: [ByteView]) -> GrantEntry {
+        var entry = GrantEntry()
+        entry.wallet = .max - 1
+        entry.path = texts[0]
+        entry.kind = .adjustment
+        entry.burnOrder = .max
+        entry.amount = .max
+        entry.debtRepaid = 1_000_000
+        entry.expiresAt = Timestamp(microseconds: -5)
+        entry.key = Hash128(low: 1, high: .max)
+        entry.digest = .max
+        entry.balanceAfter = .min
+        entry.source = texts[1]
+        entry.metadata = texts[2]
+        entry.idempotencyKey = texts[3]
+        return entry
+    }
+
+    /// Lends four different texts.
+    private func withTexts(_ body: ([ByteView]) throws -> Void) throws {
+        try "acme/search|stripe|{\"a\":1}|evt_1".withView { (bytes) throws in
+            try body([bytes[0..<11], bytes[12..<18], bytes[19..<26], bytes[27..<32]])
+        }
+    }
+
+    @Test("a grant keeps every field, with and without a key")
+    func grants() throws {
+        try withTexts { texts in
+            var written = grant(texts)
+            try read(chunk { $0.append(time: time, written) }) { readTime, entry in
+                guard case .granted(let grant) = entry else {
+                    Issue.record("another kind")
+                    return
+                }
+                #expect(readTime == time)
+                expectSame(grant, written, new: GrantEntry())
+            }
+            written.key = nil
+            written.digest = 0
+            try read(chunk { $0.append(time: time, written) }) { _, entry in
+                guard case .granted(let grant) = entry else {
+                    Issue.record("another kind")
+                    return
+                }
+                #expect(fields(grant) == fields(written))
+            }
+        }
+    }
+
+    @Test("the end of a grant, an account opened and an account changed keep every field")
+    func others() throws {
+        try withTexts { texts in
+            var ended = GrantEndedEntry()
+            ended.wallet = 300
+            ended.path = texts[0]
+            ended.grant = .max
+            ended.amount = .max
+            ended.balanceAfter = -1
+            var opened = AccountOpenedEntry()
+            opened.account = .max
+            opened.path = texts[0]
+            opened.ownsWallet = true
+            opened.unlimited = true
+            opened.overdraftLimit = .max
+            opened.tier = texts[1]
+            var changed = AccountChangedEntry()
+            changed.account = 200
+            changed.path = texts[0]
+            changed.status = .closed
+            changed.unlimited = true
+            changed.overdraftLimit = 5
+            changed.tier = texts[1]
+            changed.reason = texts[2]
+            let all = chunk(3) {
+                $0.append(time: time, ended)
+                $0.append(time: Timestamp(microseconds: .min), opened)
+                $0.append(time: .distantFuture, changed)
+            }
+            var times: [Timestamp] = []
+            try read(all) { time, entry in
+                times.append(time)
+                switch entry {
+                case .grantEnded(let entry):
+                    expectSame(entry, ended, new: GrantEndedEntry(), except: ["cause"])
+                case .accountOpened(let entry): expectSame(entry, opened, new: AccountOpenedEntry())
+                case .accountChanged(let entry): expectSame(entry, changed, new: AccountChangedEntry())
+                case .charged, .granted: Issue.record("another kind")
+                }
+            }
+            #expect(times == [time, .distantPast, .distantFuture])
+        }
+    }
+
+    /// A chunk with an entry of every kind.
+    private func everyKind() throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        try withTexts { texts in
+            bytes = chunk(5) {
+                $0.append(
+                    time: time, charge(tier: texts[1], content: texts[2]),
+                    draws: [Draw(grant: 7, amount: 300)])
+                $0.append(time: time, grant(texts))
+                var ended = GrantEndedEntry()
+                ended.path = texts[0]
+                $0.append(time: time, ended)
+                var opened = AccountOpenedEntry()
+                opened.path = texts[0]
+                $0.append(time: time, opened)
+                var changed = AccountChangedEntry()
+                changed.path = texts[0]
+                $0.append(time: time, changed)
+            }
+        }
+        return bytes
+    }
+
+    @Test("a chunk cut at any byte is an error")
+    func everyCut() throws {
+        let whole = try everyKind()
+        var count = 0
+        try read(whole) { _, _ in count += 1 }
+        #expect(count == 5)
+        for cut in 0..<whole.count {
+            #expect(throws: EntryError.self, "cut at byte \(cut)") {
+                try read(Array(whole.prefix(cut))) { _, _ in }
+            }
+        }
+        #expect(throws: EntryError.self) { try read(whole + [0]) { _, _ in } }
+    }
+
+    @Test("whatever one byte becomes, reading ends, with entries or with an error")
+    func everyByte() throws {
+        let whole = try everyKind()
+        for position in whole.indices {
+            for value in [UInt8(0), 1, 2, 0x7f, 0x80, 0xff, whole[position] ^ 1, whole[position] &+ 1] {
+                var changed = whole
+                changed[position] = value
+                do {
+                    try read(changed) { _, _ in }
+                } catch {
+                    #expect(error is EntryError)
+                }
+            }
+        }
+    }
+
+    @Test("a kind nobody knows is named with its place", arguments: [0, 6, 7, 127, 255] as [UInt8])
+    func unknownKinds(kind: UInt8) throws {
+        let bytes = chunk { packer in
+            packer.append(UInt64(2))
+            packer.append(byte: kind)
+            packer.append(byte: 0)
+        }
+        #expect(throws: EntryError.unknownKind(kind, atByte: 3)) { try read(bytes) { _, _ in } }
+    }
+
+    @Test("a flag or a field from the future is refused, not skipped")
+    func fromTheFuture() throws {
+        let opened = chunk { $0.append(time: Timestamp(microseconds: 0), AccountOpenedEntry()) }
+        // head (3), length (2), kind, time, account, flags
+        for flag in [UInt8(4), 8, 128] {
+            var changed = opened
+            changed[8] |= flag
+            #expect(throws: EntryError.self) { try read(changed) { _, _ in } }
+        }
+        var longer = opened
+        longer[3] += 1
+        longer.append(0)
+        #expect(throws: EntryError.self) { try read(longer) { _, _ in } }
+    }
+
+    @Test("sequences begin at 1 and have room above")
+    func sequences() {
+        for first in [UInt64(0), 1 << 62, .max] {
+            var packer = BytePacker()
+            packer.append(UInt64(0))
+            packer.append(first)
+            packer.append(UInt64(0))
+            #expect(throws: EntryError.truncated(atByte: 0)) { try read(Array(packer.view)) { _, _ in } }
+        }
+    }
+
+    @Test(
+        "an entry of any length is followed by the next",
+        arguments: [0, 100, 16_360, 16_370, 16_380, 16_384, 20_000, 2_097_100, 2_097_152, 3_000_000])
+    func lengths(about: Int) throws {
+        for length in about..<about + (about < 1 << 20 ? 30 : 2) {
+            let reason = [UInt8](repeating: 0x61, count: length)
+            let bytes = reason.withView { view in
+                var entry = AccountChangedEntry()
+                entry.reason = view
+                return chunk(2) {
+                    $0.append(time: time, entry)
+                    $0.append(time: time, GrantEndedEntry())
+                }
+            }
+            var found: [Int] = []
+            try read(bytes) { _, entry in
+                switch entry {
+                case .accountChanged(let entry): found.append(entry.reason.count)
+                case .grantEnded: found.append(-1)
+                default: Issue.record("another kind")
+                }
+            }
+            #expect(found == [length, -1])
+        }
+    }
+}

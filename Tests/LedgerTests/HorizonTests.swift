@@ -1,0 +1,142 @@
+// Memory remembers so many ids and history the rest: an id leaves memory only when history holds it, and a
+// record so old that its id may have left is not decided before history was asked.
+
+import Pricing
+import Testing
+
+@testable import Ledger
+
+@Suite("the horizon of memory")
+struct HorizonTests {
+    private static let idsMax = 8
+
+    private func house() throws -> House {
+        let house = try House(idsMax: Self.idsMax)
+        try house.open("acme")
+        return house
+    }
+
+    /// A report whose event is `number` seconds after the start.
+    private func call(_ number: Int, tokens: Int64 = 1) -> Call {
+        let time = Timestamp(microseconds: Fixture.start.microseconds + Int64(number) * 1_000_000)
+        return Call("r\(number)", tokens: tokens, at: time)
+    }
+
+    private func mayNeedHistory(_ house: House, _ call: Call) -> Bool {
+        house.ledger.mayNeedHistory(call.keys(house.ledger.keys), eventTime: call.eventTime)
+    }
+
+    @Test("without history, twice the bound is remembered, and then reports are refused")
+    func overloaded() throws {
+        let house = try house()
+        for number in 1...2 * Self.idsMax { #expect(house.report(call(number)).receipt?.duplicate == false) }
+        for number in 17...19 { #expect(house.report(call(number)).refusal?.reason == .overloaded) }
+        #expect(try house.grant(5, key: "k").refusal?.reason == .overloaded)
+        #expect(try house.grant(5).receipt != nil, "without a key nothing is to be remembered")
+        for number in 1...2 * Self.idsMax { #expect(house.report(call(number)).receipt?.duplicate == true) }
+        #expect(house.ledger.rememberedIDs().count == 2 * Self.idsMax)
+        house.ledger.setHistory(shard: 0, sequence: 4)
+        #expect(house.report(call(17)).receipt?.duplicate == false)
+    }
+
+    @Test("an id leaves only when history holds it")
+    func eviction() throws {
+        let house = try house()
+        for number in 1...12 { _ = house.report(call(number)) }
+        // The account's entry is 1, so report n is entry n + 1: history holds reports 1 to 3.
+        house.ledger.setHistory(shard: 0, sequence: 4)
+        #expect(!mayNeedHistory(house, call(1)))
+        _ = house.report(call(13))
+        for number in 1...3 {
+            #expect(house.report(call(number)).asksHistory)
+            #expect(mayNeedHistory(house, call(number)))
+        }
+        for number in 4...13 {
+            #expect(house.report(call(number)).receipt?.duplicate == true)
+        }
+        #expect(!mayNeedHistory(house, call(13)))
+        #expect(try house.balance() == -13)
+    }
+
+    @Test("what history says decides")
+    func answers() throws {
+        let house = try house()
+        var first: [Int: Receipt] = [:]
+        for number in 1...12 {
+            first[number] = house.report(call(number)).receipt
+            house.ledger.setHistory(shard: 0, sequence: UInt64(number + 1))
+        }
+        let old = call(2)
+        #expect(house.report(old).asksHistory)
+        let keys = old.keys(house.ledger.keys)
+        let receipt = try #require(first[2])
+        let remembered = RememberedOutcome(
+            digest: keys.digest, sequence: receipt.sequence, charge: receipt.charge, state: receipt.state)
+        let again = try #require(house.report(old, history: .seen(remembered)).receipt)
+        #expect(again.duplicate && again.sequence == receipt.sequence && again.charge == receipt.charge)
+        #expect(
+            house.report(call(2, tokens: 9), history: .seen(remembered)).refusal?.reason
+                == .idempotencyConflict)
+        #expect(try house.balance() == -12)
+
+        var late = call(2)
+        late.id = "never seen"
+        #expect(house.report(late).asksHistory)
+        #expect(house.report(late, history: .neverSeen).receipt?.duplicate == false)
+        #expect(house.report(late).receipt?.duplicate == true, "it is remembered now")
+        #expect(try house.balance() == -13)
+    }
+
+    @Test("memory stays within its bound while history keeps up")
+    func bounded() throws {
+        let house = try house()
+        for number in 1...300 {
+            _ = house.report(call(number))
+            house.ledger.setHistory(shard: 0, sequence: UInt64(number + 1))
+            #expect(house.ledger.rememberedIDs().count <= Self.idsMax)
+        }
+        #expect(try house.balance() == -300)
+    }
+
+    @Test("a report that is refused makes no duplicate of what left memory", arguments: UInt64(1)...5)
+    func onceForEver(seed: UInt64) throws {
+        // History as it should be: it answers from everything up to its sequence.
+        var random = Seeded(seed)
+        let house = try house()
+        var outcomes: [String: RememberedOutcome] = [:]
+        var history: UInt64 = 0
+        var charged: Set<String> = []
+        for _ in 0..<2_000 {
+            let call = call(Int.random(in: 1...400, using: &random))
+            var decision = house.report(call)
+            if decision.asksHistory {
+                let known = outcomes[call.id].flatMap { $0.sequence <= history ? $0 : nil }
+                decision = house.report(call, history: known.map { .seen($0) } ?? .neverSeen)
+            }
+            if let receipt = decision.receipt {
+                #expect(receipt.duplicate == charged.contains(call.id))
+                charged.insert(call.id)
+                outcomes[call.id] = RememberedOutcome(
+                    digest: call.keys(house.ledger.keys).digest, sequence: receipt.sequence,
+                    charge: receipt.charge, state: receipt.state)
+            } else {
+                #expect(decision.refusal?.reason == .overloaded)
+            }
+            if random.chance(10) {
+                history = UInt64.random(in: history...house.ledger.sequences()[0], using: &random)
+                house.ledger.setHistory(shard: 0, sequence: history)
+            }
+        }
+        #expect(try house.balance() == -Int64(charged.count))
+        #expect(house.ledger.rememberedIDs().count <= 2 * Self.idsMax)
+    }
+
+    @Test("a start takes the horizon from history")
+    func restored() throws {
+        let house = try house()
+        house.ledger.restoreHistory(shard: 0, sequence: 0, horizon: call(5).eventTime)
+        #expect(house.report(call(5)).asksHistory)
+        #expect(mayNeedHistory(house, call(5)))
+        #expect(house.report(call(6)).receipt != nil)
+    }
+}

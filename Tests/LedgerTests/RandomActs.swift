@@ -1,0 +1,148 @@
+// Random acts on a ledger: accounts opened in any order, credit that expires, reports that repeat, conflict,
+// come late and cannot be priced, a clock that jumps. One seed, one history.
+
+import Pricing
+import Testing
+
+@testable import Ledger
+
+/// One thing somebody does.
+enum Act {
+    case open(String, wallet: Bool, tier: String?, unlimited: Bool, overdraft: Int64)
+    case change(String, AccountStatus, tier: String?, unlimited: Bool, overdraft: Int64)
+    case grant(Int64, String, GrantKind, expiry: Int64, key: String?)
+    case report(Call)
+    case ask(String)
+    case wait(Int64)
+}
+
+struct RandomActs {
+    private var random: Seeded
+    private let organisations: [String]
+    private var now = Fixture.start.microseconds
+    private(set) var calls: [Call] = []
+    private var grants: [Act] = []
+    private var number = 0
+
+    init(seed: UInt64, organisations: Int = 3) {
+        random = Seeded(seed)
+        self.organisations = (0..<organisations).map { "o\($0)" }
+    }
+
+    private mutating func path() -> String {
+        let depth = random.pick([0, 0, 1, 1, 2])
+        let members = (0..<depth).map { _ in random.pick(["a", "b"]) }
+        return ([random.pick(organisations)] + members).joined(separator: "/")
+    }
+
+    private mutating func tier() -> String? {
+        random.pick(["plain", "plain", "plain", "double", "none", nil])
+    }
+
+    mutating func next() -> Act {
+        switch Int.random(in: 0..<100, using: &random) {
+        case 0..<6:
+            return .open(
+                path(), wallet: random.chance(70), tier: tier(), unlimited: random.chance(5),
+                overdraft: random.chance(20) ? 200 : 0)
+        case 6..<9:
+            let status = random.pick([AccountStatus.active, .active, .active, .active, .suspended, .closed])
+            return .change(
+                path(), status, tier: tier(), unlimited: random.chance(5),
+                overdraft: random.chance(20) ? 100 : 0)
+        case 9..<22: return grant()
+        case 22..<30: return .ask(path())
+        case 30..<34:
+            // From nothing to weeks, and sometimes back.
+            var wait = random.pick([1, 1_000_000, Fixture.day, 20 * Fixture.day])
+            if random.chance(10) { wait = -wait }
+            now += wait
+            return .wait(wait)
+        default: return .report(call())
+        }
+    }
+
+    private mutating func grant() -> Act {
+        if random.chance(15), !grants.isEmpty { return random.pick(grants) }
+        number += 1
+        let expiry =
+            random.chance(50) ? Int64.max : now + Int64.random(in: -1...30 * Fixture.day, using: &random)
+        let act = Act.grant(
+            Int64.random(in: 0...2_000, using: &random), path(), random.pick(GrantKind.allCases),
+            expiry: expiry,
+            key: random.chance(50) ? "key \(random.chance(10) ? 0 : number)" : nil)
+        grants.append(act)
+        return act
+    }
+
+    private mutating func call() -> Call {
+        if random.chance(15), !calls.isEmpty {
+            var call = random.pick(calls)
+            if random.chance(20) { call.usage.inputTokens += 1 }
+            return call
+        }
+        number += 1
+        var call = Call(
+            "r\(number)", of: path(),
+            tokens: Int64.random(in: 0...random.pick([5, 300, 1_500]), using: &random),
+            at: Timestamp(microseconds: now - (random.chance(20) ? 40 * Fixture.day : 0)),
+            refuse: random.chance(40), byok: random.chance(40), provider: random.pick(["p", "q"]))
+        if random.chance(5) { call.model = "nobody-knows" }
+        if random.chance(5) { call.usage.cacheReadTokens = call.usage.inputTokens + 1 }
+        call.tags = random.bytes(0...20)
+        calls.append(call)
+        return call
+    }
+}
+
+extension House {
+    /// Does an act, and says what came of it.
+    @discardableResult
+    func perform(_ act: Act) throws -> Outcome {
+        func outcome(_ answer: ActAnswer) -> Outcome {
+            switch answer {
+            case .done(let receipt):
+                .done(sequence: receipt.sequence, balance: receipt.balance, duplicate: receipt.duplicate)
+            case .refused(let refusal): .refused("\(refusal.reason.name)")
+            case .askHistory: .nothing
+            }
+        }
+        switch act {
+        case .open(let path, let wallet, let tier, let unlimited, let overdraft):
+            return outcome(
+                try open(path, wallet: wallet, tier: tier, unlimited: unlimited, overdraft: overdraft))
+        case .change(let path, let status, let tier, let unlimited, let overdraft):
+            return outcome(
+                try change(path, status: status, tier: tier, unlimited: unlimited, overdraft: overdraft))
+        case .grant(let amount, let path, let kind, let expiry, let key):
+            return outcome(
+                try grant(amount, to: path, kind: kind, expiresAt: Timestamp(microseconds: expiry), key: key))
+        case .report(let call):
+            switch report(call) {
+            case .askHistory: return .nothing
+            case .refused(let refusal): return .refused("\(refusal.reason.name)")
+            case .receipt(let receipt):
+                if receipt.duplicate {
+                    return .duplicate(
+                        sequence: receipt.sequence, charge: receipt.charge, balance: receipt.balance)
+                }
+                if receipt.state == .parked {
+                    return .parked(sequence: receipt.sequence, balance: receipt.balance)
+                }
+                return .charged(
+                    sequence: receipt.sequence, charge: receipt.charge, allowance: receipt.allowanceUsed,
+                    balance: receipt.balance)
+            }
+        case .ask(let path):
+            guard let summary = try summary(path) else { return .nothing }
+            return .standing(
+                balance: summary.balance,
+                remaining: Dictionary(
+                    uniqueKeysWithValues: summary.remaining.map { ($0.key.name, $0.value) }),
+                granted: summary.granted, charged: summary.charged, expired: summary.expired)
+        case .wait(let microseconds):
+            now.microseconds += microseconds
+            return .nothing
+        }
+    }
+}

@@ -1,0 +1,202 @@
+// A second ledger, as short as it can be, to hold the real one against. It shares no code with it: paths
+// are strings, rows are dictionaries, every sum is made anew, and the prices of the tests' book are written
+// out. One shard, and no bound on what it remembers.
+
+import Testing
+
+@testable import Ledger
+
+/// What an act may come to, as both ledgers say it.
+enum Outcome: Hashable {
+    case charged(sequence: UInt64, charge: Int64, allowance: Int64, balance: Int64)
+    case parked(sequence: UInt64, balance: Int64)
+    case duplicate(sequence: UInt64, charge: Int64, balance: Int64)
+    case done(sequence: UInt64, balance: Int64, duplicate: Bool)
+    case refused(String)
+    case standing(balance: Int64, remaining: [String: Int64], granted: Int64, charged: Int64, expired: Int64)
+    case nothing
+}
+
+final class ReferenceLedger {
+    private struct Grant {
+        var id: UInt64
+        var kind: String
+        var order: Int
+        var expiry: Int64
+        var remaining: Int64
+    }
+
+    private struct Account {
+        var ownsWallet: Bool
+        var unlimited = false
+        var overdraft: Int64 = 0
+        var tier: String?
+        var status = 0
+        var debt: Int64 = 0
+        var grants: [Grant] = []
+        var granted: Int64 = 0
+        var charged: Int64 = 0
+        var expired: Int64 = 0
+        /// By rule and month.
+        var allowance: [String: [Int: Int64]] = [:]
+
+        var balance: Int64 { grants.reduce(0) { $0 + $1.remaining } - debt }
+    }
+
+    private struct Known {
+        var content: String
+        var sequence: UInt64
+        var charge: Int64
+    }
+
+    private var accounts: [String: Account] = [:]
+    private var known: [String: Known] = [:]
+    private var sequence: UInt64 = 0
+    private var time = Int64.min
+
+    private func upward(_ path: String) -> [String] {
+        let parts = path.split(separator: "/")
+        return (1...parts.count).reversed().map { parts[..<$0].joined(separator: "/") }
+            .filter { accounts[$0] != nil }
+    }
+
+    private func wallet(_ path: String) -> String? { upward(path).first { accounts[$0]?.ownsWallet == true } }
+
+    /// Writes an entry at `now`, or later if the newest is later.
+    private func write(_ now: Int64) {
+        sequence += 1
+        time = max(time, now)
+    }
+
+    private func endExpired(_ wallet: String, _ now: Int64) {
+        let now = max(now, time)
+        for grant in accounts[wallet]?.grants ?? [] where grant.expiry <= now {
+            accounts[wallet]?.expired += grant.remaining
+            write(now)
+        }
+        accounts[wallet]?.grants.removeAll { $0.expiry <= now }
+    }
+
+    func open(_ path: String, wallet: Bool, tier: String?, unlimited: Bool, overdraft: Int64, now: Int64)
+        -> Outcome
+    {
+        if accounts[path] != nil { return .refused("ACCOUNT_EXISTS") }
+        guard wallet || self.wallet(path) != nil else { return .refused("INVALID_ARGUMENT") }
+        accounts[path] = Account(ownsWallet: wallet, unlimited: unlimited, overdraft: overdraft, tier: tier)
+        write(now)
+        return .done(sequence: sequence, balance: 0, duplicate: false)
+    }
+
+    func change(
+        _ path: String, status: Int, tier: String?, unlimited: Bool, overdraft: Int64, now: Int64
+    ) -> Outcome {
+        guard accounts[path] != nil else { return .refused("ACCOUNT_NOT_FOUND") }
+        accounts[path]?.status = status
+        accounts[path]?.tier = tier
+        accounts[path]?.unlimited = unlimited
+        accounts[path]?.overdraft = overdraft
+        write(now)
+        return .done(
+            sequence: sequence, balance: wallet(path).flatMap { accounts[$0]?.balance } ?? 0, duplicate: false
+        )
+    }
+
+    func grant(
+        _ amount: Int64, to path: String, kind: (name: String, order: Int), expiry: Int64, key: String?,
+        now: Int64
+    ) -> Outcome {
+        guard accounts[path] != nil, let wallet = wallet(path) else { return .refused("ACCOUNT_NOT_FOUND") }
+        let organisation = path.prefix { $0 != "/" }
+        let name = key.map { "act \(organisation) \($0)" }
+        let content = "\(amount) \(path) \(kind.name) \(expiry)"
+        if let name, let first = known[name] {
+            if first.content != content { return .refused("IDEMPOTENCY_CONFLICT") }
+            return .done(
+                sequence: first.sequence, balance: accounts[wallet]?.balance ?? 0, duplicate: true)
+        }
+        guard amount > 0, expiry > max(now, time) else { return .refused("INVALID_ARGUMENT") }
+        endExpired(wallet, now)
+        guard var account = accounts[wallet] else { return .nothing }
+        write(now)
+        let repaid = min(amount, account.debt)
+        account.debt -= repaid
+        account.granted += amount
+        if amount > repaid {
+            account.grants.append(
+                Grant(
+                    id: sequence, kind: kind.name, order: kind.order, expiry: expiry,
+                    remaining: amount - repaid))
+        }
+        accounts[wallet] = account
+        if let name { known[name] = Known(content: content, sequence: sequence, charge: 0) }
+        return .done(sequence: sequence, balance: account.balance, duplicate: false)
+    }
+
+    /// `month` is that of the event, as any number that grows by one from month to month.
+    func report(_ call: Call, month: Int, now: Int64) -> Outcome {
+        let name = "report \(call.account.prefix { $0 != "/" }) \(call.id)"
+        let content = "\(call)"
+        if let first = known[name] {
+            if first.content != content { return .refused("IDEMPOTENCY_CONFLICT") }
+            return .duplicate(
+                sequence: first.sequence, charge: first.charge,
+                balance: wallet(call.account).flatMap { accounts[$0]?.balance } ?? 0)
+        }
+        guard accounts[call.account] != nil else { return .refused("ACCOUNT_NOT_FOUND") }
+        let way = upward(call.account)
+        let status = way.compactMap { accounts[$0]?.status }.max() ?? 0
+        if status > 0 { return .refused(status == 1 ? "ACCOUNT_SUSPENDED" : "ACCOUNT_CLOSED") }
+        guard let wallet = wallet(call.account) else { return .refused("ACCOUNT_NOT_FOUND") }
+        let tier = way.compactMap { accounts[$0]?.tier }.first ?? ""
+        let isOwnKey = call.source == .byok
+        guard tier == "plain" || (tier == "double" && !isOwnKey) else {
+            return .refused(isOwnKey ? "BYOK_NOT_IN_TIER" : "NO_PRICING_RULE")
+        }
+        endExpired(wallet, now)
+        guard var account = accounts[wallet] else { return .nothing }
+        if call.usage.cacheReadTokens > call.usage.inputTokens || call.model != "unit" {
+            write(now)
+            known[name] = Known(content: content, sequence: sequence, charge: 0)
+            return .parked(sequence: sequence, balance: account.balance)
+        }
+        let fee = call.usage.inputTokens * (tier == "double" ? 2 : 1)
+        var allowance: Int64 = 0
+        if isOwnKey {
+            let months = account.allowance[call.provider] ?? [:]
+            let isTooLate = months.keys.contains { $0 > month + 1 }
+            allowance = isTooLate ? 0 : min(fee, (call.provider == "q" ? 500 : 1_000) - (months[month] ?? 0))
+        }
+        let charge = fee - allowance
+        if call.onInsufficient == .refuse, charge > 0, !account.unlimited,
+            charge > account.balance + account.overdraft
+        {
+            return .refused("INSUFFICIENT_CREDITS")
+        }
+        if allowance > 0 { account.allowance[call.provider, default: [:]][month, default: 0] += allowance }
+        var owed = charge
+        account.grants.sort { ($0.order, $0.expiry, $0.id) < ($1.order, $1.expiry, $1.id) }
+        for index in account.grants.indices {
+            let drawn = min(owed, account.grants[index].remaining)
+            account.grants[index].remaining -= drawn
+            owed -= drawn
+        }
+        account.grants.removeAll { $0.remaining == 0 }
+        account.debt += owed
+        account.charged += charge
+        accounts[wallet] = account
+        write(now)
+        known[name] = Known(content: content, sequence: sequence, charge: charge)
+        return .charged(sequence: sequence, charge: charge, allowance: allowance, balance: account.balance)
+    }
+
+    func standing(_ path: String, now: Int64) -> Outcome {
+        guard accounts[path] != nil, let wallet = wallet(path) else { return .nothing }
+        endExpired(wallet, now)
+        guard let account = accounts[wallet] else { return .nothing }
+        let remaining = Dictionary(account.grants.map { ($0.kind, $0.remaining) }, uniquingKeysWith: +)
+        return .standing(
+            balance: account.balance, remaining: remaining, granted: account.granted,
+            charged: account.charged,
+            expired: account.expired)
+    }
+}

@@ -1,0 +1,264 @@
+// Replay trusts nothing it can check. Method: take the journal of a small history apart, change one entry,
+// put it together, and expect a refusal that names the place; and then change every byte of it to many
+// values, and expect an end without a trap and books that balance up to there.
+
+import Bytes
+import Pricing
+import Testing
+
+@testable import Ledger
+
+@Suite("what replay refuses")
+struct ReplayRefusalTests {
+    /// Two accounts, two grants, one of which ends, own-key use, a parked report and a charge over two grants.
+    private func house() throws -> House {
+        let house = try House()
+        try house.open("acme")
+        try house.open("acme/a", wallet: false, tier: nil)
+        try house.grant(
+            100, kind: .promo, expiresAt: Timestamp(microseconds: house.now.microseconds + 50), key: "k")
+        try house.grant(100, kind: .monthly, expiresAt: Timestamp(microseconds: house.now.microseconds + 99))
+        try house.grant(50)
+        _ = house.report(Call("r1", of: "acme/a", tokens: 130))
+        _ = house.report(Call("r2", tokens: 1_010, byok: true))
+        var parked = Call("r3", tokens: 1)
+        parked.model = "nobody-knows"
+        _ = house.report(parked)
+        house.now.microseconds += 60
+        _ = house.report(Call("r4", tokens: 70))
+        try house.change("acme", overdraft: 5, reason: "asked")
+        house.collect()
+        return house
+    }
+
+    /// The journal with every entry passed through `change`, which may write another in its place.
+    private func replaying(
+        _ house: House, _ change: (Int, Timestamp, Entry, inout BytePacker) -> Void
+    ) throws -> EntryError? {
+        var packer = BytePacker()
+        var count = 0
+        for piece in house.pieces {
+            try piece.withView { (view) throws in
+                var chunks = PieceReader(view)
+                while let chunk = try chunks.next() {
+                    var reader = try ChunkReader(chunk)
+                    while let (time, entry) = try reader.next() {
+                        change(count, time, entry, &packer)
+                        count += 1
+                    }
+                }
+            }
+        }
+        var head = BytePacker()
+        head.append(UInt64(0))
+        head.append(UInt64(1))
+        head.append(UInt64(count))
+        head.append(bytes: packer.view)
+        do throws(EntryError) {
+            try house.sibling().ledger.replay(head.view) { _ in 0 }
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    private func write(_ time: Timestamp, _ entry: Entry, to packer: inout BytePacker) {
+        switch entry {
+        case .charged(let charge, let draws): packer.append(time: time, charge, draws: draws)
+        case .granted(let grant): packer.append(time: time, grant)
+        case .grantEnded(let ended): packer.append(time: time, ended)
+        case .accountOpened(let opened): packer.append(time: time, opened)
+        case .accountChanged(let changed): packer.append(time: time, changed)
+        }
+    }
+
+    /// Changes the first charge that draws on grants.
+    private func tampered(_ change: @escaping (inout ChargeEntry, inout [Draw]) -> Void) throws -> EntryError?
+    {
+        var isDone = false
+        return try replaying(try house()) { _, time, entry, packer in
+            guard case .charged(var charge, var draws) = entry, draws.count == 2, !isDone else {
+                return write(time, entry, to: &packer)
+            }
+            isDone = true
+            change(&charge, &draws)
+            packer.append(time: time, charge, draws: draws)
+        }
+    }
+
+    private func isContradiction(_ error: EntryError?) -> Bool {
+        if case .contradiction = error { return true }
+        return false
+    }
+
+    @Test("the journal as it was is replayed")
+    func untouched() throws {
+        var kinds: [String: Int] = [:]
+        let error = try replaying(try house()) { _, time, entry, packer in
+            kinds["\("\(entry)".prefix(8))", default: 0] += 1
+            write(time, entry, to: &packer)
+        }
+        #expect(error == nil)
+        #expect(kinds.count == 5, "the history has every kind of entry: \(kinds)")
+    }
+
+    @Test("a balance that does not follow is refused, in every kind of entry that has one")
+    func balances() throws {
+        let house = try house()
+        var count = 0
+        _ = try replaying(house) { _, time, entry, packer in
+            count += 1
+            write(time, entry, to: &packer)
+        }
+        for place in 0..<count {
+            for difference in [Int64(1), -1, 1_000_000] {
+                var hasBalance = true
+                let error = try replaying(house) { index, time, entry, packer in
+                    var entry = entry
+                    if index == place {
+                        switch entry {
+                        case .charged(var charge, let draws):
+                            charge.balanceAfter += difference
+                            entry = .charged(charge, draws: draws)
+                        case .granted(var grant):
+                            grant.balanceAfter += difference
+                            entry = .granted(grant)
+                        case .grantEnded(var ended):
+                            ended.balanceAfter += difference
+                            entry = .grantEnded(ended)
+                        case .accountOpened, .accountChanged: hasBalance = false
+                        }
+                    }
+                    write(time, entry, to: &packer)
+                }
+                #expect(isContradiction(error) == hasBalance)
+                if case .contradiction(_, let sequence, _) = error { #expect(sequence == UInt64(place + 1)) }
+            }
+        }
+    }
+
+    @Test("draws that the grants do not have are refused")
+    func draws() throws {
+        let changes: [@Sendable (inout ChargeEntry, inout [Draw]) -> Void] = [
+            { _, draws in draws[0].amount += 1 },
+            { _, draws in draws[0].grant = 999 },
+            { _, draws in draws[0].amount = 0 },
+            { _, draws in draws[1].amount += 1 },
+            { _, draws in draws.reverse() },
+            { _, draws in draws.append(draws[1]) },
+            { charge, _ in charge.fee += 1 },
+            { charge, _ in charge.fee = .max },
+        ]
+        for (number, change) in changes.enumerated() {
+            let error = try tampered(change)
+            guard case .contradiction(0, 6, _) = error else {
+                Issue.record("change \(number) comes to \(error.map { "\($0)" } ?? "nothing")")
+                continue
+            }
+        }
+    }
+
+    @Test("accounts that are not there are refused")
+    func accounts() throws {
+        #expect(
+            try tampered { charge, _ in charge.account = 2 }
+                == .unknownAccount(shard: 0, number: 2, sequence: 6))
+        #expect(
+            try tampered { charge, _ in charge.wallet = 77 }
+                == .unknownAccount(shard: 0, number: 77, sequence: 6))
+    }
+
+    @Test("an account that is opened twice, out of turn, or with a path that is none is refused")
+    func openings() throws {
+        let changes: [(inout AccountOpenedEntry) -> Void] = [
+            { $0.account += 1 },
+            { $0.path = ByteView() },
+            { $0.path = $0.path[0..<4] },
+        ]
+        for change in changes {
+            let error = try replaying(try house()) { index, time, entry, packer in
+                guard index == 1, case .accountOpened(var opened) = entry else {
+                    return write(time, entry, to: &packer)
+                }
+                change(&opened)
+                packer.append(time: time, opened)
+            }
+            #expect(error != nil)
+        }
+    }
+
+    @Test("a grant, an end or a change under another account's path is refused")
+    func paths() throws {
+        for place in [2, 9] {
+            let error = try replaying(try house()) { index, time, entry, packer in
+                switch entry {
+                case .granted(var grant) where index == place:
+                    grant.wallet = 1
+                    packer.append(time: time, grant)
+                case .accountChanged(var changed) where index >= place:
+                    changed.account = 1
+                    packer.append(time: time, changed)
+                default: write(time, entry, to: &packer)
+                }
+            }
+            #expect(isContradiction(error))
+        }
+    }
+
+    @Test("whatever one byte of a chunk becomes, replay ends, and the books balance")
+    func everyByte() throws {
+        let house = try house()
+        let piece = try #require(house.pieces.first)
+        var refused = 0
+        for position in 4..<piece.count {
+            for value in [UInt8(0), 1, 0x7f, 0x80, 0xff, piece[position] ^ 1, piece[position] &+ 7] {
+                var changed = piece
+                changed[position] = value
+                let other = House(Ledger(secret: Fixture.secret, shardCount: 1), book: house.book)
+                do {
+                    try other.replay([changed])
+                } catch {
+                    refused += 1
+                }
+                if !other.ledger.totals().balance {
+                    Issue.record("byte \(position) = \(value): books do not balance")
+                }
+            }
+        }
+        #expect(refused > piece.count)
+    }
+
+    @Test("a checkpoint row that contradicts itself is refused")
+    func rows() throws {
+        let house = try house()
+        var store = Checkpoint(shardCount: 1)
+        var random = Seeded(0)
+        store.take(from: house, fails: false, &random)
+        let good = store
+        func refuses(_ change: (inout Checkpoint) -> Void) -> Bool {
+            var changed = good
+            change(&changed)
+            do {
+                try changed.restore(into: house.sibling())
+                return false
+            } catch {
+                return error is EntryError
+            }
+        }
+        #expect(!refuses { _ in })
+        #expect(refuses { $0.rows[0][0]?.balance += 1 })
+        #expect(refuses { $0.rows[0][0]?.path = Array("acme/a".utf8) })
+        #expect(refuses { $0.rows[0][0]?.path = [] })
+        #expect(refuses { $0.rows[0][0] = nil })
+        #expect(refuses { $0.rows[0][0]?.state.append(0) })
+        #expect(refuses { $0.rows[0][0]?.state[0] = 2 })
+        let bytes = good.rows[0][0]?.state ?? []
+        for cut in 0..<bytes.count { #expect(refuses { $0.rows[0][0]?.state = Array(bytes.prefix(cut)) }) }
+        for position in bytes.indices {
+            for value in [UInt8(0), 0x7f, 0x80, 0xff, bytes[position] ^ 1] {
+                // Some changes are values like any other; none traps.
+                _ = refuses { $0.rows[0][0]?.state[position] = value }
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+// Rows keep their numbers and their places while the table grows.
+
+import Testing
+
+@testable import Ledger
+
+@Suite("slabs")
+struct SlabTests {
+    @Test("a slab is an array whose rows never move", arguments: [1, 1_023, 1_024, 1_025, 40_000])
+    func rows(count: Int) {
+        var slab = Slab<UInt64>()
+        var model: [UInt64] = []
+        var random = Seeded(UInt64(count))
+        for index in 0..<count {
+            let value = random.next()
+            #expect(slab.append(value) == UInt32(index))
+            model.append(value)
+            if index % 7 == 0 {
+                let changed = Int.random(in: 0...index, using: &random)
+                slab[UInt32(changed)] &+= 1
+                model[changed] &+= 1
+            }
+        }
+        #expect(slab.count == count)
+        #expect((0..<count).allSatisfy { slab[UInt32($0)] == model[$0] })
+    }
+
+    @Test("an address taken early is good when the directory of chunks has grown")
+    func places() {
+        var slab = Slab<UInt64>()
+        _ = slab.append(1)
+        let early = unsafe UInt(bitPattern: slab.address(of: 0))
+        for value in 0..<UInt64(20_000) { _ = slab.append(value) }
+        #expect(unsafe UInt(bitPattern: slab.address(of: 0)) == early)
+        #expect(slab[0] == 1)
+    }
+}
