@@ -1,0 +1,106 @@
+// What a client asks, as the server's handler sees it.
+//
+// The record of a report or quote is not in here but in the slot that the caller of `decode` lends:
+// it is some 450 bytes, and a call is passed around by value.
+
+import Bytes
+import CTollgateProtos
+import Pricing
+
+/// One frame from a client, read.
+public struct ClientFrame: Sendable {
+    /// Chosen by the client, repeated in the answer.
+    public var callID: UInt64
+    /// How long the client waits, in milliseconds; 0 if it does not say.
+    public var timeoutMilliseconds: UInt32
+    public var call: ClientCall
+
+    @inlinable
+    public init(callID: UInt64, timeoutMilliseconds: UInt32 = 0, call: ClientCall) {
+        self.callID = callID
+        self.timeoutMilliseconds = timeoutMilliseconds
+        self.call = call
+    }
+}
+
+/// The call in a frame. Views live until the decoder's next `reset`.
+///
+/// A `fault` is what is wrong with the fields themselves, found while reading; such a call is answered
+/// with it and goes no further.
+public enum ClientCall: Sendable {
+    /// The record is in the caller's slot.
+    case report(fault: Refusal?)
+    /// The records are read one by one with `FrameDecoder.read(_:at:into:)`.
+    case reportBatch(ReportBatch)
+    /// The usage is in the caller's slot.
+    case quote(compare: Bool, fault: Refusal?)
+    /// The usage, if `hold.amount` is nil, is in the caller's slot.
+    case hold(HoldCall, fault: Refusal?)
+    /// The actual usage is in the caller's slot, its `holdID` set from the call.
+    case settle(fault: Refusal?)
+    case void(VoidCall)
+    case extend(ExtendCall)
+    case getBalance(account: ByteView)
+    case ping(ByteView)
+    /// No call, or one that this version does not know.
+    case empty
+}
+
+/// The records of a batch, still in the decoder's arena.
+@safe
+public struct ReportBatch: @unchecked Sendable {
+    let message: UnsafeMutablePointer<Tollgate__V1__ReportBatchRequest>
+
+    init(_ message: UnsafeMutablePointer<Tollgate__V1__ReportBatchRequest>) {
+        unsafe self.message = message
+    }
+
+    /// How many records there are; may be 0 or above the limit, see `fault`.
+    public var count: Int { unsafe Int(message.pointee.n_records) }
+
+    /// Why the batch as a whole is refused: it is empty, or longer than `WireLimits.batchRecordsMax`.
+    public var fault: Refusal? {
+        guard count < 1 || count > WireLimits.batchRecordsMax else { return nil }
+        return Refusal(
+            .invalidArgument, field: .records, found: Int64(count),
+            expected: Int64(WireLimits.batchRecordsMax))
+    }
+}
+
+/// Whether a hold must be covered whole.
+public enum HoldPolicyWord: UInt8, Hashable, Sendable, CaseIterable {
+    case strict = 0
+    case clip = 1
+}
+
+/// A request for a hold.
+public struct HoldCall: Sendable {
+    public var holdID = ByteView()
+    public var account = ByteView()
+    /// Nanocredits; nil if the hold is to be priced from the usage in the slot.
+    public var amount: Int64?
+    public var policy = HoldPolicyWord.strict
+    /// 0 for the default.
+    public var leaseMilliseconds: Int64 = 0
+    /// Packed as in `UsageRecord.tags`.
+    public var tags = ByteView()
+    public init() {}
+}
+
+/// A request to release a hold.
+public struct VoidCall: Sendable {
+    public var holdID = ByteView()
+    public var account = ByteView()
+    public var reason = ByteView()
+    public init() {}
+}
+
+/// A request to prolong a hold.
+public struct ExtendCall: Sendable {
+    public var holdID = ByteView()
+    public var account = ByteView()
+    public var leaseMilliseconds: Int64 = 0
+    /// The new amount in nanocredits; nil to leave it.
+    public var amount: Int64?
+    public init() {}
+}

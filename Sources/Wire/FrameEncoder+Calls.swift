@@ -1,0 +1,203 @@
+// Calls to the server, written as frames: the client's half of the encoder.
+
+import Bytes
+import CTollgateProtos
+import Pricing
+
+extension FrameEncoder {
+    /// Appends a report.
+    ///
+    /// - Parameter timeoutMilliseconds: how long the caller will wait; 0 for the server's own limit.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        report record: borrowing UsageRecord, callID: UInt64, timeoutMilliseconds: UInt32 = 0,
+        to output: inout Output
+    ) {
+        prepare(report: record, callID, timeoutMilliseconds)
+        emit(to: &output)
+    }
+
+    /// Appends a batch of reports: `count` of them, each written by `record` into the slot it is lent.
+    ///
+    /// - Precondition: `count` is within `1...WireLimits.batchRecordsMax`.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        reportBatchOf count: Int, callID: UInt64, timeoutMilliseconds: UInt32 = 0,
+        to output: inout Output, record: (Int, inout UsageRecord) -> Void
+    ) {
+        prepareReportBatch(count, callID, timeoutMilliseconds, record)
+        emit(to: &output)
+    }
+
+    /// Appends a request for a quote.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        quote record: borrowing UsageRecord, compare: Bool, callID: UInt64,
+        timeoutMilliseconds: UInt32 = 0, to output: inout Output
+    ) {
+        prepare(quote: record, compare, callID, timeoutMilliseconds)
+        emit(to: &output)
+    }
+
+    /// Appends a request for a balance.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        balanceOf account: ByteView, callID: UInt64, timeoutMilliseconds: UInt32 = 0,
+        to output: inout Output
+    ) {
+        prepare(balanceOf: account, callID, timeoutMilliseconds)
+        emit(to: &output)
+    }
+
+    /// Appends a heartbeat.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        ping payload: ByteView, callID: UInt64, to output: inout Output
+    ) {
+        prepare(ping: payload, callID)
+        emit(to: &output)
+    }
+
+    @usableFromInline
+    func prepare(report record: borrowing UsageRecord, _ callID: UInt64, _ timeout: UInt32) {
+        let client = unsafe makeClientFrame(callID, timeout)
+        unsafe client.pointee.call_case = TOLLGATE__V1__CLIENT_FRAME__CALL_REPORT
+        unsafe client.pointee.report = makeRecord(record)
+    }
+
+    @usableFromInline
+    func prepareReportBatch(
+        _ count: Int, _ callID: UInt64, _ timeout: UInt32, _ record: (Int, inout UsageRecord) -> Void
+    ) {
+        precondition(count >= 1 && count <= WireLimits.batchRecordsMax)
+        let client = unsafe makeClientFrame(callID, timeout)
+        let batch = unsafe make(Tollgate__V1__ReportBatchRequest.self)
+        unsafe tollgate__v1__report_batch_request__init(batch)
+        let rows = unsafe make(UnsafeMutablePointer<Tollgate__V1__UsageRecord>?.self, count: count)
+        var slot = UsageRecord()
+        for index in 0..<count {
+            record(index, &slot)
+            unsafe rows[index] = makeRecord(slot)
+        }
+        unsafe batch.pointee.n_records = count
+        unsafe batch.pointee.records = rows
+        unsafe client.pointee.call_case = TOLLGATE__V1__CLIENT_FRAME__CALL_REPORT_BATCH
+        unsafe client.pointee.report_batch = batch
+    }
+
+    @usableFromInline
+    func prepare(
+        quote record: borrowing UsageRecord, _ compare: Bool, _ callID: UInt64, _ timeout: UInt32
+    ) {
+        let client = unsafe makeClientFrame(callID, timeout)
+        let quote = unsafe make(Tollgate__V1__QuoteRequest.self)
+        unsafe tollgate__v1__quote_request__init(quote)
+        unsafe quote.pointee.usage = makeRecord(record)
+        unsafe quote.pointee.compare = compare ? 1 : 0
+        unsafe client.pointee.call_case = TOLLGATE__V1__CLIENT_FRAME__CALL_QUOTE
+        unsafe client.pointee.quote = quote
+    }
+
+    @usableFromInline
+    func prepare(balanceOf account: ByteView, _ callID: UInt64, _ timeout: UInt32) {
+        let client = unsafe makeClientFrame(callID, timeout)
+        let request = unsafe make(Tollgate__V1__BalanceRequest.self)
+        unsafe tollgate__v1__balance_request__init(request)
+        unsafe request.pointee.account = binary(account)
+        unsafe client.pointee.call_case = TOLLGATE__V1__CLIENT_FRAME__CALL_GET_BALANCE
+        unsafe client.pointee.get_balance = request
+    }
+
+    @usableFromInline
+    func prepare(ping payload: ByteView, _ callID: UInt64) {
+        let client = unsafe makeClientFrame(callID, 0)
+        let ping = unsafe make(Tollgate__V1__Ping.self)
+        unsafe tollgate__v1__ping__init(ping)
+        unsafe ping.pointee.payload = binary(payload)
+        unsafe client.pointee.call_case = TOLLGATE__V1__CLIENT_FRAME__CALL_PING
+        unsafe client.pointee.ping = ping
+    }
+
+    /// A `ClientFrame` without a call, remembered as what is to be packed.
+    private func makeClientFrame(
+        _ callID: UInt64, _ timeout: UInt32
+    ) -> UnsafeMutablePointer<Tollgate__V1__ClientFrame> {
+        arena.allow(.max)
+        let client = unsafe make(Tollgate__V1__ClientFrame.self)
+        unsafe tollgate__v1__client_frame__init(client)
+        unsafe client.pointee.call_id = callID
+        unsafe client.pointee.timeout_ms = timeout
+        unsafe bareMessage = UnsafeMutableRawPointer(client)
+        prepared = .clientFrame
+        return unsafe client
+    }
+
+    private func makeRecord(
+        _ record: borrowing UsageRecord
+    ) -> UnsafeMutablePointer<Tollgate__V1__UsageRecord> {
+        let usage = unsafe make(Tollgate__V1__UsageRecord.self)
+        unsafe tollgate__v1__usage_record__init(usage)
+        unsafe usage.pointee.request_id = binary(record.requestID)
+        unsafe usage.pointee.account = binary(record.account)
+        unsafe usage.pointee.credential_source = Tollgate__V1__CredentialSource(
+            rawValue: UInt32(record.credentialSource?.rawValue ?? 0))
+        unsafe usage.pointee.provider = binary(record.provider)
+        unsafe usage.pointee.model = binary(record.model)
+        unsafe usage.pointee.service_tier = binary(record.serviceTier)
+        unsafe set(usage, to: record.usage)
+        unsafe usage.pointee.event_time = record.eventTime.microseconds
+        unsafe usage.pointee.usage_source = Tollgate__V1__UsageSource(
+            rawValue: UInt32(record.usageSource.rawValue))
+        unsafe usage.pointee.outcome = Tollgate__V1__Outcome(rawValue: UInt32(record.outcome.rawValue))
+        unsafe usage.pointee.on_insufficient = Tollgate__V1__OnInsufficient(
+            rawValue: UInt32(record.onInsufficient.rawValue))
+        unsafe usage.pointee.requested_provider = binary(record.requestedProvider)
+        unsafe usage.pointee.requested_model = binary(record.requestedModel)
+        unsafe usage.pointee.requested_service_tier = binary(record.requestedServiceTier)
+        unsafe usage.pointee.hold_id = binary(record.holdID)
+        unsafe usage.pointee.quote_token = binary(record.quoteToken)
+        if let cost = record.providerReportedCost {
+            unsafe usage.pointee.has_provider_reported_cost_case =
+                TOLLGATE__V1__USAGE_RECORD__HAS_PROVIDER_REPORTED_COST_PROVIDER_REPORTED_COST
+            unsafe usage.pointee.provider_reported_cost = cost
+        }
+        if !record.tags.isEmpty { unsafe setTags(usage, to: record.tags) }
+        return unsafe usage
+    }
+
+    /// The counts. They are non-negative in a valid record; another is sent as 2^64 - 1, to be refused.
+    private func set(_ message: UnsafeMutablePointer<Tollgate__V1__UsageRecord>, to usage: Usage) {
+        unsafe message.pointee.input_tokens = count(usage.inputTokens)
+        unsafe message.pointee.output_tokens = count(usage.outputTokens)
+        unsafe message.pointee.cache_read_tokens = count(usage.cacheReadTokens)
+        unsafe message.pointee.cache_write_5m_tokens = count(usage.cacheWrite5mTokens)
+        unsafe message.pointee.cache_write_1h_tokens = count(usage.cacheWrite1hTokens)
+        unsafe message.pointee.input_audio_tokens = count(usage.inputAudioTokens)
+        unsafe message.pointee.input_image_tokens = count(usage.inputImageTokens)
+        unsafe message.pointee.reasoning_tokens = count(usage.reasoningTokens)
+        unsafe message.pointee.output_audio_tokens = count(usage.outputAudioTokens)
+        unsafe message.pointee.output_image_tokens = count(usage.outputImageTokens)
+        unsafe message.pointee.images = count(usage.images)
+        unsafe message.pointee.web_searches = count(usage.webSearches)
+        unsafe message.pointee.seconds = count(usage.seconds)
+        unsafe message.pointee.pages = count(usage.pages)
+        unsafe message.pointee.characters = count(usage.characters)
+        unsafe message.pointee.requests = count(usage.requests)
+    }
+
+    private func count(_ value: Int64) -> UInt64 { value < 0 ? .max : UInt64(value) }
+
+    private func setTags(_ message: UnsafeMutablePointer<Tollgate__V1__UsageRecord>, to packed: ByteView) {
+        let count = TagList(packed).reduce(0) { count, _ in count + 1 }
+        let tags = unsafe make(UnsafeMutablePointer<Tollgate__V1__Tag>?.self, count: count)
+        for (index, entry) in TagList(packed).enumerated() {
+            let tag = unsafe make(Tollgate__V1__Tag.self)
+            unsafe tollgate__v1__tag__init(tag)
+            unsafe tag.pointee.key = binary(entry.name)
+            unsafe tag.pointee.value = binary(entry.value)
+            unsafe tags[index] = tag
+        }
+        unsafe message.pointee.n_tags = count
+        unsafe message.pointee.tags = tags
+    }
+}

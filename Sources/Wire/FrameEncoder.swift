@@ -1,0 +1,202 @@
+// Answers to clients, written as frames straight into the outgoing buffer.
+//
+// A receipt goes through one reused protobuf-c structure: its fields are set, room for the longest
+// receipt is reserved, and protobuf-c packs behind the place of the header, which is written last.
+// Other answers differ in length, so protobuf-c is asked for the length first. Structures that
+// exist only while an answer is written come from an arena that is dropped afterwards.
+
+import Bytes
+import CTollgateProtos
+import Ledger
+import Pricing
+
+/// What is written around an answer.
+public enum Envelope: Hashable, Sendable {
+    /// A `ServerFrame` or `ClientFrame` with this call id.
+    case frame(callID: UInt64)
+    /// The message alone, as in gRPC's unary calls. It has the same header.
+    case bare
+}
+
+/// Packs answers, one after another. Not shared between threads.
+@safe
+public final class FrameEncoder {
+    @usableFromInline typealias Packer = (UnsafeMutableRawBufferPointer) -> Int
+
+    let arena = Arena()
+    /// The words of the refusal being written.
+    var text = BytePacker(capacity: 512)
+    let frame: UnsafeMutablePointer<Tollgate__V1__ServerFrame>
+    let receipt: UnsafeMutablePointer<Tollgate__V1__Receipt>
+    /// The message that `prepare…` left to be packed.
+    @usableFromInline var prepared = Prepared.none
+
+    /// An answer whose fields are set.
+    @usableFromInline enum Prepared: Sendable {
+        case none
+        case frame
+        case clientFrame
+        case reportBatch, quote, hold, balance, status
+    }
+    /// The structure of the kind that `prepared` names, if it is a message alone.
+    var bareMessage: UnsafeMutableRawPointer?
+
+    /// The longest frame with a receipt: header, call id, and every field at its longest.
+    @usableFromInline static let receiptFrameBytesMax = 256
+
+    /// An encoder with room for a typical answer.
+    public init() {
+        unsafe frame = .allocate(capacity: 1)
+        unsafe receipt = .allocate(capacity: 1)
+        unsafe tollgate__v1__server_frame__init(frame)
+        unsafe tollgate__v1__receipt__init(receipt)
+    }
+
+    deinit {
+        unsafe receipt.deallocate()
+        unsafe frame.deallocate()
+    }
+
+    /// Appends a receipt. Allocates nothing.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        _ answer: Receipt, in envelope: Envelope, to output: inout Output
+    ) {
+        unsafe output.withReserved(bytes: FrameEncoder.receiptFrameBytesMax) { room in
+            unsafe pack(answer, envelope, into: room)
+        }
+    }
+
+    /// Appends a refusal as a `Status` with its words.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        _ answer: Refusal, in envelope: Envelope, to output: inout Output
+    ) {
+        prepare(answer, envelope)
+        emit(to: &output)
+    }
+
+    /// Appends the results of a batch: `count` of them, in the order of its records.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        batchOf count: Int, in envelope: Envelope, to output: inout Output,
+        result: (Int) -> ReportAnswer
+    ) {
+        prepareBatch(count, envelope, result)
+        emit(to: &output)
+    }
+
+    /// Appends a quote.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        _ answer: QuoteAnswer, in envelope: Envelope, to output: inout Output
+    ) {
+        prepare(answer, envelope)
+        emit(to: &output)
+    }
+
+    /// Appends the state of a hold.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        _ answer: HoldAnswer, in envelope: Envelope, to output: inout Output
+    ) {
+        prepare(answer, envelope)
+        emit(to: &output)
+    }
+
+    /// Appends a balance.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        _ answer: BalanceAnswer, in envelope: Envelope, to output: inout Output
+    ) {
+        prepare(answer, envelope)
+        emit(to: &output)
+    }
+
+    /// Appends the answer to a heartbeat.
+    @inlinable
+    public func append<Output: OutputBuffer>(pong payload: ByteView, callID: UInt64, to output: inout Output)
+    {
+        prepare(pong: payload, callID)
+        emit(to: &output)
+    }
+
+    /// Appends the word that the server is about to stop; it answers no call.
+    @inlinable
+    public func append<Output: OutputBuffer>(draining message: StaticString, to output: inout Output) {
+        prepare(draining: ByteView(message))
+        emit(to: &output)
+    }
+
+    /// Appends what was prepared and forgets it.
+    @inlinable
+    func emit<Output: OutputBuffer>(to output: inout Output) {
+        let messageBytes = preparedBytes()
+        unsafe output.withReserved(bytes: WireLimits.headerBytes + messageBytes) { room in
+            unsafe packPrepared(messageBytes, into: room)
+        }
+    }
+
+    @usableFromInline
+    func pack(_ answer: Receipt, _ envelope: Envelope, into room: UnsafeMutableRawBufferPointer) -> Int {
+        unsafe set(receipt, to: answer)
+        let message = unsafe (room.baseAddress.unsafelyUnwrapped + WireLimits.headerBytes)
+            .assumingMemoryBound(to: UInt8.self)
+        let messageBytes: Int
+        switch envelope {
+        case .frame(let callID):
+            unsafe frame.pointee.call_id = callID
+            unsafe frame.pointee.answer_case = TOLLGATE__V1__SERVER_FRAME__ANSWER_RECEIPT
+            unsafe frame.pointee.receipt = receipt
+            messageBytes = unsafe tollgate__v1__server_frame__pack(frame, message)
+        case .bare:
+            messageBytes = unsafe tollgate__v1__receipt__pack(receipt, message)
+        }
+        precondition(WireLimits.headerBytes + messageBytes <= room.count)
+        unsafe Framing.writeHeader(messageBytes: messageBytes, to: room)
+        return WireLimits.headerBytes + messageBytes
+    }
+
+    /// The length of the prepared message.
+    @usableFromInline
+    func preparedBytes() -> Int {
+        switch prepared {
+        case .none: preconditionFailure("nothing was prepared")
+        case .frame: unsafe tollgate__v1__server_frame__get_packed_size(frame)
+        case .clientFrame: unsafe tollgate__v1__client_frame__get_packed_size(bare())
+        case .reportBatch: unsafe tollgate__v1__report_batch_response__get_packed_size(bare())
+        case .quote: unsafe tollgate__v1__quote_response__get_packed_size(bare())
+        case .hold: unsafe tollgate__v1__hold_response__get_packed_size(bare())
+        case .balance: unsafe tollgate__v1__balance__get_packed_size(bare())
+        case .status: unsafe tollgate__v1__status__get_packed_size(bare())
+        }
+    }
+
+    @usableFromInline
+    func packPrepared(_ messageBytes: Int, into room: UnsafeMutableRawBufferPointer) -> Int {
+        precondition(room.count >= WireLimits.headerBytes + messageBytes)
+        let message = unsafe (room.baseAddress.unsafelyUnwrapped + WireLimits.headerBytes)
+            .assumingMemoryBound(to: UInt8.self)
+        let written: Int
+        switch prepared {
+        case .none: preconditionFailure("nothing was prepared")
+        case .frame: written = unsafe tollgate__v1__server_frame__pack(frame, message)
+        case .clientFrame: written = unsafe tollgate__v1__client_frame__pack(bare(), message)
+        case .reportBatch: written = unsafe tollgate__v1__report_batch_response__pack(bare(), message)
+        case .quote: written = unsafe tollgate__v1__quote_response__pack(bare(), message)
+        case .hold: written = unsafe tollgate__v1__hold_response__pack(bare(), message)
+        case .balance: written = unsafe tollgate__v1__balance__pack(bare(), message)
+        case .status: written = unsafe tollgate__v1__status__pack(bare(), message)
+        }
+        precondition(written == messageBytes)
+        unsafe Framing.writeHeader(messageBytes: messageBytes, to: room)
+        prepared = .none
+        unsafe bareMessage = nil
+        arena.reset()
+        return WireLimits.headerBytes + messageBytes
+    }
+
+    private func bare<Message>() -> UnsafeMutablePointer<Message> {
+        unsafe bareMessage.unsafelyUnwrapped.assumingMemoryBound(to: Message.self)
+    }
+}
