@@ -1,0 +1,315 @@
+// What administrators ask of the gateway. Each answer comes when what it says is durable.
+
+import Bytes
+import Journal
+import Ledger
+import Money
+import Pricing
+import Store
+import StrictJSON
+
+/// An answer that could not be given, or that says no.
+public enum AdministrationError: Error, Sendable {
+    case refused(Refusal)
+    case path(AccountPath.Fault)
+    case store(StoreError)
+}
+
+/// An account to be opened, with the credit it begins with.
+public struct AccountOpening: Sendable {
+    public var path: [UInt8]
+    public var settings: AccountSettings
+    /// Given with the key `open:` and the path, so that asking again gives nothing twice.
+    public var initialGrant: GrantRequest?
+
+    public init(path: [UInt8], settings: AccountSettings, initialGrant: GrantRequest? = nil) {
+        self.path = path
+        self.settings = settings
+        self.initialGrant = initialGrant
+    }
+}
+
+/// What became of one account of a list to be opened.
+public enum OpeningOutcome: Hashable, Sendable {
+    case opened
+    case existed
+    case refused(Refusal)
+    case badPath(AccountPath.Fault)
+}
+
+/// A charge with every factor, recomputed from the versions it was pinned to.
+public struct ChargeExplanation: Sendable {
+    /// The row of the history.
+    public var row: UsageRow
+    public var explanation: Explanation
+    /// The recomputed fee is the one that was charged, to the nanocredit.
+    public var agrees: Bool
+}
+
+extension Gateway {
+    /// Opens accounts, all in one go. One result for each, in their order.
+    public func open(_ openings: [AccountOpening]) async -> [OpeningOutcome] {
+        let (outcomes, mark) = decide(openings)
+        await whenDurable(mark)
+        return outcomes
+    }
+
+    private func decide(_ openings: [AccountOpening]) -> ([OpeningOutcome], AnswerMark) {
+        var mark = AnswerMark()
+        let time = now()
+        let outcomes = openings.map { opening -> OpeningOutcome in
+            if let fault = admissionFault() { return .refused(fault) }
+            do throws(AccountPath.Fault) {
+                return try decide(opening, time: time, mark: &mark)
+            } catch {
+                return .badPath(error)
+            }
+        }
+        return (outcomes, mark)
+    }
+
+    private func decide(
+        _ opening: AccountOpening, time: Timestamp, mark: inout AnswerMark
+    ) throws(AccountPath.Fault) -> OpeningOutcome {
+        var outcome = OpeningOutcome.opened
+        let opened = try opening.path.withView { (path) throws(AccountPath.Fault) in
+            try ledger.open(path, settings: opening.settings, now: time, mark: &mark)
+        }
+        switch opened {
+        case .done: break
+        case .askHistory: preconditionFailure("opening an account asks nobody")
+        case .refused(let refusal) where refusal.reason == .accountExists: outcome = .existed
+        case .refused(let refusal): return .refused(refusal)
+        }
+        guard var grant = opening.initialGrant else { return outcome }
+        // Also for an account that exists: whoever opened it may have stopped before the credit was
+        // given, and the key gives it once.
+        grant.idempotencyKey = Array("open:".utf8) + opening.path
+        do throws(AdministrationError) {
+            let given = try decide(
+                grant, to: opening.path, time: time, isNew: outcome == .opened, mark: &mark)
+            if case .refused(let refusal) = given, refusal.reason != .idempotencyConflict {
+                return .refused(refusal)
+            }
+            return outcome
+        } catch {
+            switch error {
+            case .path(let fault): throw fault
+            case .refused(let refusal): return .refused(refusal)
+            case .store: return .refused(Refusal(.overloaded))
+            }
+        }
+    }
+
+    /// Gives credit to an account's wallet, once for each idempotency key.
+    public func allocate(
+        _ request: GrantRequest, to path: [UInt8]
+    ) async throws(AdministrationError) -> (ActReceipt, AccountSummary) {
+        let (answer, summary, mark) = try decideAllocation(request, to: path)
+        await whenDurable(mark)
+        switch answer {
+        case .refused(let refusal): throw .refused(refusal)
+        case .askHistory: throw .refused(Refusal(.overloaded))
+        case .done(let receipt):
+            guard let summary else { throw .refused(Refusal(.accountNotFound, field: .account)) }
+            return (receipt, summary)
+        }
+    }
+
+    private func decideAllocation(
+        _ request: GrantRequest, to path: [UInt8]
+    ) throws(AdministrationError) -> (ActAnswer, AccountSummary?, AnswerMark) {
+        if let fault = admissionFault() { throw .refused(fault) }
+        let time = now()
+        var mark = AnswerMark()
+        let answer = try decide(request, to: path, time: time, isNew: false, mark: &mark)
+        let summary = try act(path) { (path) throws(AccountPath.Fault) in
+            try ledger.summary(of: path, now: time, mark: &mark)
+        }
+        return (answer, summary, mark)
+    }
+
+    /// Decides a grant, asking history where memory does not know its key.
+    private func decide(
+        _ request: GrantRequest, to path: [UInt8], time: Timestamp, isNew: Bool, mark: inout AnswerMark
+    ) throws(AdministrationError) -> ActAnswer {
+        let answer = try act(path) { (path) throws(AccountPath.Fault) in
+            // A new account has no history, so nothing can have used the key before.
+            try ledger.grant(
+                request, to: path, now: time, history: isNew ? .neverSeen : .notAsked, mark: &mark)
+        }
+        guard case .askHistory = answer else { return answer }
+        let earlier = try storing { () throws(StoreError) in try earlierGrant(request, to: path) }
+        return try act(path) { (path) throws(AccountPath.Fault) in
+            try ledger.grant(request, to: path, now: time, history: earlier, mark: &mark)
+        }
+    }
+
+    /// What history holds of a grant's idempotency key.
+    private func earlierGrant(_ request: GrantRequest, to path: [UInt8]) throws(StoreError) -> HistoryAnswer {
+        guard let key = request.idempotencyKey else { return .neverSeen }
+        let organisation = Array(path.prefix { $0 != UInt8(ascii: "/") })
+        guard let row = try history.credit(idempotencyKey: key, organisation: organisation) else {
+            return .neverSeen
+        }
+        return .seen(
+            RememberedOutcome(
+                digest: GrantDetails.digest(in: row.details), sequence: row.sequence, charge: -row.amount,
+                state: .charged))
+    }
+
+    /// What an account may spend now.
+    public func balance(of path: [UInt8]) async throws(AdministrationError) -> AccountSummary {
+        let (summary, mark) = try summary(of: path)
+        await whenDurable(mark)
+        guard let summary else { throw .refused(Refusal(.accountNotFound, field: .account)) }
+        return summary
+    }
+
+    private func summary(of path: [UInt8]) throws(AdministrationError) -> (AccountSummary?, AnswerMark) {
+        var mark = AnswerMark()
+        let time = now()
+        let summary = try act(path) { (path) throws(AccountPath.Fault) in
+            try ledger.summary(of: path, now: time, mark: &mark)
+        }
+        return (summary, mark)
+    }
+
+    /// Changes what an account is from now on.
+    public func change(
+        _ path: [UInt8], to settings: AccountSettings, reason: String
+    ) async throws(AdministrationError) -> ActReceipt {
+        let (answer, mark) = try decideChange(path, to: settings, reason: reason)
+        await whenDurable(mark)
+        switch answer {
+        case .done(let receipt): return receipt
+        case .refused(let refusal): throw .refused(refusal)
+        case .askHistory: preconditionFailure("changing an account asks nobody")
+        }
+    }
+
+    private func decideChange(
+        _ path: [UInt8], to settings: AccountSettings, reason: String
+    ) throws(AdministrationError) -> (ActAnswer, AnswerMark) {
+        if let fault = admissionFault() { throw .refused(fault) }
+        var mark = AnswerMark()
+        let time = now()
+        let answer = try act(path) { (path) throws(AccountPath.Fault) in
+            try reason.withView { (reason) throws(AccountPath.Fault) in
+                try ledger.change(path, settings: settings, reason: reason, now: time, mark: &mark)
+            }
+        }
+        return (answer, mark)
+    }
+
+    /// A page of an account's statement, or of everybody's. The history follows the ledger; `historyLag`
+    /// says how far behind it is.
+    public func transactions(_ filter: TransactionFilter) throws(AdministrationError) -> TransactionPage {
+        try storing { () throws(StoreError) in try history.transactions(filter) }
+    }
+
+    /// Entries that are durable and not yet in the history.
+    public var historyLag: UInt64 {
+        let durable = journal.durableLSN
+        let written = history.position.lsn
+        return durable > written ? durable - written : 0
+    }
+
+    /// Returns once the history holds everything that is durable now, or when `timeout` has passed.
+    public func waitForHistory(timeout: Duration = .seconds(5)) async throws {
+        let wanted = journal.durableLSN
+        let deadline = ContinuousClock.now + timeout
+        while history.position.lsn < wanted, ContinuousClock.now < deadline {
+            try await Task.sleep(for: .milliseconds(5))
+        }
+    }
+
+    /// Recomputes a charge from the versions it was pinned to; nil when the request is not in the history.
+    public func explain(
+        requestID: [UInt8], organisation: [UInt8]? = nil
+    ) throws(AdministrationError) -> ChargeExplanation? {
+        guard
+            let row = try storing({ () throws(StoreError) in
+                try history.usage(requestID: requestID, organisation: organisation)
+            })
+        else { return nil }
+        let store = PriceBookStore(control, clock: clock)
+        do {
+            var book = priceBook
+            let version = row.figures.catalogueVersion
+            if version != book.catalogueVersion, let stored = try control.catalogue(version) {
+                book = try PriceBook(
+                    catalogue: try store.catalogue(stored), rules: book.rules,
+                    creditValue: settings.creditValue)
+            }
+            return try row.content.withView { content in
+                let record = try RecordContent.read(content)
+                let explanation = row.tier.withView { tier in
+                    book.explain(
+                        record, tier: tier,
+                        ruleVersion: row.figures.state == .charged ? row.figures.ruleVersion : nil)
+                }
+                var agrees = false
+                switch explanation {
+                case .priced(let priced):
+                    agrees =
+                        priced.fee == row.figures.fee && priced.baseCost == row.figures.baseCostPicodollars
+                case .parked(let reason, _): agrees = "\(reason.name)" == row.parkedReason
+                case .refused: break
+                }
+                return ChargeExplanation(row: row, explanation: explanation, agrees: agrees)
+            }
+        } catch let error as StoreError {
+            throw .store(error)
+        } catch {
+            throw .store(
+                .damagedRow(
+                    file: .history, table: "usage_rows", key: "\(row.id)", path: row.account,
+                    reason: "\(error)"))
+        }
+    }
+
+    /// The rules, every version.
+    public var rules: RuleBook { priceBook.rules }
+
+    private func act<Result>(
+        _ path: [UInt8], _ body: (ByteView) throws(AccountPath.Fault) -> Result
+    ) throws(AdministrationError) -> Result {
+        do throws(AccountPath.Fault) {
+            return try path.withView(body)
+        } catch {
+            throw .path(error)
+        }
+    }
+
+    private func storing<Result>(
+        _ body: () throws(StoreError) -> Result
+    ) throws(AdministrationError) -> Result {
+        do throws(StoreError) {
+            return try body()
+        } catch {
+            if case .poisoned = error { fail(.store(error)) }
+            throw .store(error)
+        }
+    }
+}
+
+/// What a grant's row of the history keeps beside its columns.
+enum GrantDetails {
+    /// The details without metadata, which is put in behind them.
+    static func object(kind: GrantKind, digest: UInt64) -> JSONObject {
+        let hexadecimal = String(digest, radix: 16)
+        let padding = String(repeating: "0", count: 16 - hexadecimal.count)
+        return ["kind": .string(kind.name), "digest": .string(padding + hexadecimal)]
+    }
+
+    /// The digest in a row's details; 0, which no retry has, where there is none.
+    static func digest(in details: String) -> UInt64 {
+        do {
+            let node = try JSONNode(parsing: Array(details.utf8))
+            return UInt64(try node.field("digest").string(), radix: 16) ?? 0
+        } catch {
+            return 0
+        }
+    }
+}

@@ -1,0 +1,156 @@
+// The middle: price, decide, make durable, answer. In one place.
+//
+//      lanes (event loops) ──report──→ ledger ──staged──→ journal ──durable──→ lanes answer
+//                                        │                   │
+//                              checkpoint (ledger.db)   history (history.db)
+//
+// Answers wait for the journal, never for SQLite: the checkpoint shortens the next start, and the
+// history serves people; both follow behind and say how far they have come.
+
+import Bytes
+import Journal
+import Ledger
+import Logging
+import Money
+import Platform
+import Pricing
+import Store
+import Synchronization
+
+/// A gateway on one data directory. All functions may be called from any thread.
+public final class Gateway: Sendable {
+    public let settings: GatewaySettings
+    public let ledger: Ledger
+    let journal: Journal
+    let control: ControlStore
+    let checkpoints: CheckpointStore
+    let history: HistoryStore
+    let clock: any TimeSource
+    let logger: Logger
+    let feed: JournalFeed
+    let counters = Counters()
+    let lock: DirectoryLock
+    /// What happened at start.
+    public let recovery: RecoveryReport
+
+    private let book: Mutex<PriceBook>
+    private let bookVersion = Atomic<UInt64>(1)
+    private let malformed = Atomic<Int>(0)
+    private let isDraining = Atomic<Bool>(false)
+    let checkpointFigures = Mutex(CheckpointFigures())
+    let historyFigures = Mutex(HistoryFigures())
+    let workers = Mutex<Workers?>(nil)
+
+    init(
+        settings: GatewaySettings, parts: GatewayParts, book: PriceBook, recovery: RecoveryReport,
+        logger: Logger
+    ) {
+        self.settings = settings
+        ledger = parts.ledger
+        journal = parts.journal
+        control = parts.control
+        checkpoints = parts.checkpoints
+        history = parts.history
+        clock = parts.clock
+        lock = parts.lock
+        self.book = Mutex(book)
+        self.recovery = recovery
+        self.logger = logger
+        feed = JournalFeed(
+            ledger: parts.ledger, pieceBytesMax: min(1 << 20, parts.journal.pieceBytesMax),
+            stagedBytesMax: settings.stagedBytesMax)
+    }
+
+    // MARK: - For lanes
+
+    /// The time, from the machine's clock.
+    public func now() -> Timestamp { Timestamp(microseconds: clock.wallMicroseconds()) }
+
+    /// The last journal cycle that is durable.
+    @inline(__always)
+    public var durableCycle: UInt64 { journal.durableCycle }
+
+    /// Counts changes of the price book.
+    var bookNumber: UInt64 { bookVersion.load(ordering: .acquiring) }
+
+    /// The prices and rules in force, and the number of this book.
+    func currentBook() -> (PriceBook, UInt64) {
+        let number = bookNumber
+        return (book.withLock { $0 }, number)
+    }
+
+    /// The prices and rules in force.
+    public var priceBook: PriceBook { currentBook().0 }
+
+    /// Puts another book in force for every record decided from now on.
+    func replaceBook(_ newBook: PriceBook) {
+        book.withLock { $0 = newBook }
+        bookVersion.add(1, ordering: .acquiringAndReleasing)
+    }
+
+    /// Why nothing can be recorded now; nil while all is well.
+    @inline(__always)
+    func admissionFault() -> Refusal? {
+        if journal.admission == .open, !isOverloaded.load(ordering: .relaxed) { return nil }
+        return journal.admission == .diskFull ? Refusal(.diskFull) : Refusal(.overloaded)
+    }
+
+    /// Set while history is so far behind that the journal's bound is reached.
+    let isOverloaded = Atomic<Bool>(false)
+
+    /// Hands what a mark saw to the journal, and returns the cycle that makes it durable: at most
+    /// `durableCycle` when nothing is to be waited for. See `AnswerMark` for why this is enough.
+    func settle(_ mark: AnswerMark) -> UInt64 {
+        if mark.stagedShards.isEmpty { return mark.takenCycle }
+        let cycle = feed.handOver(mark.stagedShards, journal: journal)
+        journal.wake()
+        return max(cycle, mark.takenCycle)
+    }
+
+    /// The journal is so far behind that connections should not be read.
+    public var isCongested: Bool { feed.isCongested }
+
+    /// Asks to hear of every cycle that becomes durable.
+    public func add(_ listener: any DurabilityListener) { feed.durability.add(listener) }
+
+    /// Asks history about ids that are older than what is remembered; the answers come on another thread,
+    /// in the order of `keys`.
+    public func askHistory(_ keys: [RecordKeys], then answer: @escaping @Sendable ([HistoryAnswer]) -> Void) {
+        workers.withLock { $0?.lookups.ask(keys.map(\.request), then: answer) }
+    }
+
+    func merge(_ counts: inout ReportCounts) { counters.merge(&counts) }
+
+    /// Counts bytes that could not be read as frames.
+    public func count<Failure: Error>(malformed failure: Failure) {
+        malformed.add(1, ordering: .relaxed)
+        logger.debug("a connection sent what is not a frame: \(failure)")
+    }
+
+    /// Frames that could not be read, since the start.
+    public var malformedFrames: Int { malformed.load(ordering: .relaxed) }
+
+    /// Whether calls may be served: true from recovery to drain.
+    public var isReady: Bool { !isDraining.load(ordering: .relaxed) && journal.admission == .open }
+
+    /// Says that the gateway is about to stop, so that readiness turns false first.
+    public func beginDrain() { isDraining.store(true, ordering: .relaxed) }
+
+    /// Returns when `mark`'s state is durable.
+    func whenDurable(_ mark: AnswerMark) async {
+        let cycle = settle(mark)
+        if cycle > durableCycle { await feed.durability.wait(for: cycle) }
+    }
+
+    /// Stops: everything staged is made durable, a last checkpoint is taken, the files are closed.
+    public func stop() async {
+        beginDrain()
+        let running = workers.withLock { workers in
+            defer { workers = nil }
+            return workers
+        }
+        if let running { await running.stop() }
+        feed.durability.removeListeners()
+        lock.release()
+    }
+}

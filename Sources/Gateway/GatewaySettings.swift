@@ -1,0 +1,24 @@
+// What an operator sets about the middle, with the defaults.
+
+import Ledger
+import Money
+
+/// The settings of a gateway; each bound has a default and an answer when it is reached.
+public struct GatewaySettings: Sendable {
+    /// Where everything is kept; made if it is missing (its parent must exist).
+    public var dataDirectory: String
+    /// The value of a credit, fixed when the data directory is made.
+    public var creditValue = CreditValue.standard
+    /// Request ids remembered in memory; beyond it history is asked.
+    public var idsMax = LedgerLimits.idsDefault
+    /// Bytes staged for the journal above which connections are not read until it has caught up.
+    public var stagedBytesMax = 64 << 20
+    /// The size of a journal segment.
+    public var segmentBytes = 64 << 20
+    /// Bytes of journal kept for a history that is behind; beyond it reports are refused as OVERLOADED.
+    public var journalBytesMax = 32 << 30
+    /// Time between two checkpoints.
+    public var checkpointInterval = Duration.seconds(30)
+
+    public init(dataDirectory: String) { self.dataDirectory = dataDirectory }
+}

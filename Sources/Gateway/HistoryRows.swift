@@ -1,0 +1,189 @@
+// From ledger entries to rows of the history.
+
+import Bytes
+import Ledger
+import Pricing
+import Store
+import StrictJSON
+
+/// The transaction types of the history's credit rows; words of the billing guide where it has one.
+public enum TransactionKind {
+    public static let allocated = "allocated"
+    public static let expired = "expired"
+    public static let accountOpened = "account_opened"
+    public static let accountChanged = "account_changed"
+}
+
+/// Turns entries into rows, in the order of the journal. Keeps what names need, so it is used again.
+struct HistoryRows: ~Copyable {
+    private let kinds: (allocated: [UInt8], expired: [UInt8], opened: [UInt8], changed: [UInt8])
+    private var details = BytePacker(capacity: 512)
+
+    init() {
+        kinds = (
+            Array(TransactionKind.allocated.utf8), Array(TransactionKind.expired.utf8),
+            Array(TransactionKind.accountOpened.utf8), Array(TransactionKind.accountChanged.utf8)
+        )
+    }
+
+    /// Adds the rows of a chunk whose first entry has `firstLSN`. Returns the last sequence in it.
+    mutating func add(
+        _ chunk: ByteView, firstLSN: UInt64, to writer: inout HistoryWriter
+    ) throws -> (shard: Int, lastSequence: UInt64, count: Int) {
+        var reader = try ChunkReader(chunk)
+        let shard = reader.head.shard
+        var lsn = firstLSN
+        while true {
+            let sequence = reader.nextSequence
+            guard let (time, entry) = try reader.next() else {
+                return (shard, sequence - 1, reader.head.count)
+            }
+            let place = Place(lsn: lsn, shard: UInt16(shard), sequence: sequence, time: time.microseconds)
+            switch entry {
+            case .charged(let charge, _): try add(charge, place, to: &writer)
+            case .granted(let grant): try add(grant, place, to: &writer)
+            case .grantEnded(let ended): try add(ended, place, to: &writer)
+            case .accountOpened(let opened): try add(opened, place, to: &writer)
+            case .accountChanged(let changed): try add(changed, place, to: &writer)
+            }
+            lsn += 1
+        }
+    }
+
+    /// Where an entry stands.
+    private struct Place {
+        var lsn: UInt64
+        var shard: UInt16
+        var sequence: UInt64
+        var time: Int64
+    }
+
+    private func add(_ entry: ChargeEntry, _ place: Place, to writer: inout HistoryWriter) throws {
+        let record = try RecordContent.read(entry.content)
+        var row = HistoryUsage()
+        row.figures.lsn = place.lsn
+        row.figures.shard = place.shard
+        row.figures.sequence = place.sequence
+        row.figures.recordedAt = place.time
+        row.figures.eventTime = record.eventTime.microseconds
+        row.figures.idKey = entry.key
+        row.figures.digest = entry.digest
+        row.figures.state = entry.state == .parked ? .parked : .charged
+        row.figures.credentialSource = record.credentialSource?.rawValue ?? 0
+        row.figures.counts = UsageCounts(record.usage)
+        row.figures.baseCostPicodollars = entry.baseCost
+        row.figures.fee = entry.fee
+        row.figures.charge = entry.charge
+        row.figures.allowanceUsed = entry.allowanceUsed
+        row.figures.balanceAfter = entry.balanceAfter
+        row.figures.ruleNumber = entry.ruleNumber
+        row.figures.ruleVersion = entry.ruleVersion
+        row.figures.catalogueVersion = entry.catalogueVersion
+        row.figures.flags = entry.standardTierUsed ? 1 : 0
+        row.account = record.account
+        row.requestID = record.requestID
+        row.provider = record.provider
+        row.model = record.model
+        row.serviceTier = record.serviceTier
+        row.content = entry.content
+        if let reason = entry.parkedReason {
+            row.parkedReason = unsafe ByteView(reason.name.utf8Start, count: reason.name.utf8CodeUnitCount)
+        }
+        row.tier = entry.tier
+        if entry.wallet != entry.account { row.wallet = record.account[0..<entry.walletPathCount] }
+        try writer.add(row)
+    }
+
+    private mutating func add(_ entry: GrantEntry, _ place: Place, to writer: inout HistoryWriter) throws {
+        var row = credit(place)
+        row.amount = entry.amount
+        row.balanceAfter = entry.balanceAfter
+        row.source = entry.source
+        row.idempotencyKey = entry.idempotencyKey
+        row.expiresAt = entry.expiresAt == .distantFuture ? nil : entry.expiresAt.microseconds
+        row.grantID = place.sequence
+        setDetails(GrantDetails.object(kind: entry.kind, digest: entry.digest), metadata: entry.metadata)
+        try write(row, account: entry.path, kind: kinds.allocated, to: &writer)
+    }
+
+    private mutating func add(_ entry: GrantEndedEntry, _ place: Place, to writer: inout HistoryWriter) throws
+    {
+        var row = credit(place)
+        row.amount = -entry.amount
+        row.balanceAfter = entry.balanceAfter
+        row.grantID = entry.grant
+        details.clear()
+        try write(row, account: entry.path, kind: kinds.expired, to: &writer)
+    }
+
+    private mutating func add(
+        _ entry: AccountOpenedEntry, _ place: Place, to writer: inout HistoryWriter
+    ) throws {
+        setDetails(["tier": .string(entry.tier.text)])
+        try write(credit(place), account: entry.path, kind: kinds.opened, to: &writer)
+    }
+
+    private mutating func add(
+        _ entry: AccountChangedEntry, _ place: Place, to writer: inout HistoryWriter
+    ) throws {
+        setDetails([
+            "tier": .string(entry.tier.text), "status": .string(entry.status.name),
+            "reason": .string(entry.reason.text),
+        ])
+        try write(credit(place), account: entry.path, kind: kinds.changed, to: &writer)
+    }
+
+    /// The details of a row: an object with the administrator's metadata in it, as it was given.
+    private mutating func setDetails(_ object: JSONObject, metadata: ByteView = ByteView()) {
+        var text = JSONValue.object(object).bytes()
+        if !metadata.isEmpty {
+            text.removeLast()
+            text += Array(",\"metadata\":".utf8) + Array(metadata) + [UInt8(ascii: "}")]
+        }
+        details.clear()
+        text.withView { details.append(bytes: $0) }
+    }
+
+    private func credit(_ place: Place) -> HistoryCredit {
+        var row = HistoryCredit()
+        row.lsn = place.lsn
+        row.shard = place.shard
+        row.sequence = place.sequence
+        row.recordedAt = place.time
+        return row
+    }
+
+    private func write(
+        _ row: HistoryCredit, account: ByteView, kind: [UInt8], to writer: inout HistoryWriter
+    ) throws(StoreError) {
+        var row = row
+        row.details = details.view
+        row.account = account
+        try kind.withView { (kind) throws(StoreError) in
+            row.kind = kind
+            try writer.add(row)
+        }
+    }
+}
+
+extension UsageCounts {
+    init(_ usage: Usage) {
+        self.init()
+        inputTokens = usage.inputTokens
+        outputTokens = usage.outputTokens
+        cacheReadTokens = usage.cacheReadTokens
+        cacheWrite5mTokens = usage.cacheWrite5mTokens
+        cacheWrite1hTokens = usage.cacheWrite1hTokens
+        inputAudioTokens = usage.inputAudioTokens
+        inputImageTokens = usage.inputImageTokens
+        reasoningTokens = usage.reasoningTokens
+        outputAudioTokens = usage.outputAudioTokens
+        outputImageTokens = usage.outputImageTokens
+        images = usage.images
+        webSearches = usage.webSearches
+        seconds = usage.seconds
+        pages = usage.pages
+        characters = usage.characters
+        requests = usage.requests
+    }
+}

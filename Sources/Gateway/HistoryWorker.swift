@@ -1,0 +1,158 @@
+// Writes the history behind the journal, with what the processor has to spare, and says how far it is.
+
+import Bytes
+import Journal
+import Ledger
+import Platform
+import Store
+import Synchronization
+
+/// How the history follows, for `/metrics`.
+public struct HistoryFigures: Hashable, Sendable {
+    /// Rows written since the start.
+    public var rows = 0
+    public var transactions = 0
+    public var failures = 0
+}
+
+/// Follows the journal with the history. Lives on its own thread.
+final class HistoryWorker {
+    private let gateway: Gateway
+    private let reader: JournalReader
+    private var rows = HistoryRows()
+
+    /// Rows of one transaction: large enough that its sync is nothing beside it, small enough that the
+    /// history is never far behind what was written.
+    private static let rowsAtOnce = 50_000
+
+    init(_ gateway: Gateway) throws(JournalError) {
+        self.gateway = gateway
+        reader = try gateway.journal.reader(from: gateway.history.position.lsn + 1)
+    }
+
+    /// Writes what is durable and not yet in the history, at most one transaction of it. Returns whether
+    /// there was anything.
+    func step() throws -> Bool {
+        guard let first = try reader.next() else { return false }
+        var lastSequences: [Int: UInt64] = [:]
+        var failure: (any Error)?
+        do {
+            try gateway.history.append { (writer) throws(StoreError) in
+                do {
+                    return try fill(&writer, from: first, lastSequences: &lastSequences)
+                } catch let error as StoreError {
+                    throw error
+                } catch {
+                    // The store rolls back for its own errors only; what happened is told below.
+                    failure = error
+                    throw .system(path: "wal", call: "reading the journal for the history", code: 0)
+                }
+            }
+        } catch {
+            throw failure ?? error
+        }
+        for (shard, sequence) in lastSequences { gateway.ledger.setHistory(shard: shard, sequence: sequence) }
+        gateway.historyFigures.withLock { figures in
+            figures.transactions += 1
+            figures.rows = Int(gateway.history.position.usageCount + gateway.history.position.creditCount)
+        }
+        return true
+    }
+
+    /// Adds batches until the transaction is large enough or nothing more is durable. Returns the LSN that
+    /// is covered.
+    private func fill(
+        _ writer: inout HistoryWriter, from first: JournalBatch, lastSequences: inout [Int: UInt64]
+    ) throws -> UInt64 {
+        var batch = first
+        while true {
+            try add(batch, to: &writer, lastSequences: &lastSequences)
+            let covered = batch.lastLSN
+            if writer.rowCount >= Self.rowsAtOnce { return covered }
+            guard let next = try reader.next() else { return covered }
+            batch = next
+        }
+    }
+
+    private func add(
+        _ batch: JournalBatch, to writer: inout HistoryWriter, lastSequences: inout [Int: UInt64]
+    ) throws {
+        var pieces = PieceReader(batch.body)
+        var lsn = batch.firstLSN
+        while let chunk = try pieces.next() {
+            let (shard, last, count) = try rows.add(chunk, firstLSN: lsn, to: &writer)
+            lastSequences[shard] = last
+            lsn += UInt64(count)
+        }
+    }
+}
+
+/// Answers questions about ids that memory no longer holds, on its own thread.
+final class HistoryLookups: Sendable {
+    private struct Question {
+        var keys: [Hash128]
+        var answer: @Sendable ([HistoryAnswer]) -> Void
+    }
+
+    private let questions = Mutex<[Question]>([])
+    private let isStopping = Atomic<Bool>(false)
+    private let wakeup = Wakeup()
+    private let history: HistoryStore
+    private let onFatal: @Sendable (StoreError) -> Void
+
+    init(_ history: HistoryStore, onFatal: @escaping @Sendable (StoreError) -> Void) {
+        self.history = history
+        self.onFatal = onFatal
+    }
+
+    func ask(_ keys: [Hash128], then answer: @escaping @Sendable ([HistoryAnswer]) -> Void) {
+        questions.withLock { $0.append(Question(keys: keys, answer: answer)) }
+        wakeup.signal()
+    }
+
+    func stop() {
+        isStopping.store(true, ordering: .sequentiallyConsistent)
+        wakeup.signal()
+    }
+
+    /// Answers until it is stopped.
+    func run() {
+        while !isStopping.load(ordering: .sequentiallyConsistent) {
+            let asked = questions.withLock { questions in
+                defer { questions = [] }
+                return questions
+            }
+            if asked.isEmpty {
+                wakeup.wait()
+                continue
+            }
+            do throws(StoreError) {
+                try answer(asked)
+            } catch {
+                // Nobody can be told "never seen" by a history that cannot be read.
+                return onFatal(error)
+            }
+        }
+    }
+
+    private func answer(_ asked: [Question]) throws(StoreError) {
+        var found = try history.outcomes(asked.flatMap(\.keys))[...]
+        for question in asked {
+            question.answer(found.prefix(question.keys.count).map { HistoryAnswer($0) })
+            found = found.dropFirst(question.keys.count)
+        }
+    }
+}
+
+extension HistoryAnswer {
+    init(_ outcome: StoredOutcome?) {
+        guard let figures = outcome?.figures else {
+            self = .neverSeen
+            return
+        }
+        self = .seen(
+            RememberedOutcome(
+                digest: figures.digest, sequence: figures.sequence, charge: figures.charge,
+                state: figures.state == .parked ? .parked : .charged))
+    }
+}

@@ -1,0 +1,159 @@
+// A lane: what one event loop needs to take reports through the middle without allocating.
+//
+// The frames of one read are prepared first, all of them: checked, hashed, brought into canonical form,
+// their table slots prefetched. Then they are decided one after another, and by then the slots are in
+// the cache. A lane belongs to one thread.
+
+import Bytes
+import Ledger
+import Pricing
+
+/// A record on its way: its keys, and where its canonical form stands in the lane.
+public struct PreparedReport: Sendable {
+    public fileprivate(set) var keys = RecordKeys.none
+    fileprivate var contentStart = 0
+    fileprivate var contentEnd = 0
+    /// Why the record goes no further.
+    public fileprivate(set) var fault: Refusal?
+    /// The record is so old that history must be asked about its id first.
+    public fileprivate(set) var needsHistory = false
+
+    public init() {}
+}
+
+/// Takes the reports of one thread through pricing and ledger. Not shared between threads.
+public final class Lane {
+    private let gateway: Gateway
+    private let ledger: Ledger
+    private var contents = BytePacker(capacity: 1 << 16)
+    private var book: PriceBook
+    private var bookNumber: UInt64
+    private var now = Timestamp(microseconds: 0)
+    /// What the answers of this read wait for.
+    public private(set) var mark = AnswerMark()
+    private var counts = ReportCounts()
+
+    public init(_ gateway: Gateway) {
+        self.gateway = gateway
+        ledger = gateway.ledger
+        (book, bookNumber) = gateway.currentBook()
+    }
+
+    /// Begins a read: takes the clock and the prices in force.
+    public func begin() {
+        now = gateway.now()
+        if gateway.bookNumber != bookNumber { (book, bookNumber) = gateway.currentBook() }
+        contents.clear()
+        mark = AnswerMark()
+    }
+
+    /// Forgets the canonical forms of records that were decided, to make room for more of the same read.
+    public func clearPrepared() { contents.clear() }
+
+    /// Checks a record whose fields are within their limits, computes its keys and prefetches its slots.
+    public func prepare(_ record: UsageRecord) -> PreparedReport {
+        var prepared = PreparedReport()
+        let organisationCount: Int
+        do {
+            organisationCount = try AccountPath.organisationCount(of: record.account)
+        } catch {
+            prepared.fault = Refusal(.invalidArgument, field: .account, fault: error)
+            return prepared
+        }
+        let latest = now.microseconds + LedgerLimits.eventAheadMax.microseconds
+        if record.eventTime.microseconds > latest {
+            prepared.fault = Refusal(
+                .invalidArgument, field: .eventTime, found: record.eventTime.microseconds, expected: latest)
+            return prepared
+        }
+        let maker = ledger.keys
+        let (organisation, account) = maker.account(record.account, organisationCount: organisationCount)
+        prepared.keys.organisation = organisation
+        prepared.keys.account = account
+        prepared.keys.request = maker.request(record.requestID, organisation: organisation)
+        ledger.prefetch(prepared.keys)
+        prepared.contentStart = contents.count
+        RecordContent.append(record, to: &contents)
+        prepared.contentEnd = contents.count
+        prepared.keys.digest = maker.digest(contents.view[prepared.contentStart..<prepared.contentEnd])
+        prepared.needsHistory = ledger.mayNeedHistory(prepared.keys, eventTime: record.eventTime)
+        return prepared
+    }
+
+    /// Asks for the rows of prepared records, in two rounds: their addresses come with what was asked for
+    /// before, so the misses of all of them overlap.
+    public func prefetch(_ count: Int, prepared: (Int) -> PreparedReport) {
+        guard count > 1 else { return }
+        for index in 0..<count where prepared(index).fault == nil {
+            ledger.prefetchAccount(prepared(index).keys)
+        }
+        for index in 0..<count where prepared(index).fault == nil {
+            ledger.prefetchGrant(prepared(index).keys)
+        }
+    }
+
+    /// Decides a prepared record. Allocates nothing.
+    public func decide(
+        _ record: UsageRecord, _ prepared: PreparedReport, history: HistoryAnswer = .notAsked
+    ) -> ReportDecision {
+        if let fault = prepared.fault {
+            counts.count(refusal: fault.reason)
+            return .refused(fault)
+        }
+        if let closed = gateway.admissionFault() {
+            counts.count(refusal: closed.reason)
+            return .refused(closed)
+        }
+        let decision = ledger.report(
+            record, keys: prepared.keys, content: contents.view[prepared.contentStart..<prepared.contentEnd],
+            book: book, now: now, history: history, mark: &mark)
+        switch decision {
+        case .receipt(let receipt): counts.count(receipt, source: record.credentialSource ?? .platform)
+        case .refused(let refusal): counts.count(refusal: refusal.reason)
+        case .askHistory:
+            // The record left memory between preparing and deciding it: a moment later it is known.
+            counts.count(refusal: .overloaded)
+            return .refused(Refusal(.overloaded))
+        }
+        return decision
+    }
+
+    /// Counts a record that was refused before it came here.
+    public func countRefusal(_ refusal: Refusal) { counts.count(refusal: refusal.reason) }
+
+    /// Prices a quote against an account, at the prices of now unless the record has an event time.
+    /// Changes nothing but what has expired.
+    public func quote(_ record: UsageRecord, compare: Bool) -> QuoteOutcome {
+        counts.quotes += 1
+        var record = record
+        if record.eventTime.microseconds <= 0 { record.eventTime = now }
+        return Quotes.quote(record, compare: compare, ledger: ledger, book: book, now: now, mark: &mark)
+    }
+
+    /// What an account may spend now; nil when there is no such account.
+    public func balance(of path: ByteView) throws(AccountPath.Fault) -> AccountSummary? {
+        try ledger.summary(of: path, now: now, mark: &mark)
+    }
+
+    /// Ends a read: wakes the journal if anything was staged, and returns the cycle that the answers
+    /// wait for; at most `gateway.durableCycle` when they may leave at once.
+    public func end() -> UInt64 {
+        if counts.isWorthMerging { gateway.merge(&counts) }
+        return gateway.settle(mark)
+    }
+}
+
+extension Refusal {
+    /// A refusal of a path outside the grammar, with its figures.
+    public init(_ reason: Reason, field: RecordField, fault: AccountPath.Fault) {
+        switch fault {
+        case .empty: self.init(reason, field: field, found: 0, expected: Int64(AccountPath.bytesMax))
+        case .tooLong(let bytes):
+            self.init(reason, field: field, found: Int64(bytes), expected: Int64(AccountPath.bytesMax))
+        case .tooDeep(let segments):
+            self.init(reason, field: field, found: Int64(segments), expected: Int64(AccountPath.segmentsMax))
+        case .emptySegment(let at), .badByte(_, let at):
+            self.init(reason, field: field, found: Int64(at), expected: 0)
+        }
+    }
+}

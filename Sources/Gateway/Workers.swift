@@ -1,0 +1,161 @@
+// The gateway's own threads: the history, the look-ups in it, and the checkpoints.
+
+import Journal
+import Ledger
+import Logging
+import Platform
+import Store
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The threads behind the journal.
+final class Workers: Sendable {
+    let lookups: HistoryLookups
+    private let gateway: Gateway
+    private let isStopping = Atomic<Bool>(false)
+    private let historyWakeup = Wakeup()
+    private let checkpointWakeup = Wakeup()
+    private let threads = Mutex<[WorkerThread]>([])
+
+    /// Starts the threads. The journal is running.
+    init(_ gateway: Gateway) throws {
+        self.gateway = gateway
+        let logger = gateway.logger
+        lookups = HistoryLookups(gateway.history) { Gateway.end(logger, $0) }
+        let worker = Sending(try HistoryWorker(gateway))
+        let lookups = lookups
+        let started = [
+            try WorkerThread(name: "history", urgency: .last) { [self] in followHistory(worker.value) },
+            try WorkerThread(name: "history-lookup", urgency: .normal) { lookups.run() },
+            try WorkerThread(name: "checkpoint", urgency: .normal) { [self] in takeCheckpoints() },
+        ]
+        threads.withLock { $0 = started }
+    }
+
+    private func followHistory(_ worker: HistoryWorker) {
+        var backOff = Duration.milliseconds(100)
+        var traffic = LiveTraffic(
+            lsn: gateway.journal.durableLSN, nanoseconds: gateway.clock.monotonicNanoseconds())
+        while true {
+            let isLast = isStopping.load(ordering: .sequentiallyConsistent)
+            let isBusy = traffic.isBusy(
+                lsn: gateway.journal.durableLSN, nanoseconds: gateway.clock.monotonicNanoseconds())
+            if isBusy, !isLast, gateway.mayHistoryWait {
+                _ = historyWakeup.wait(timeout: .milliseconds(50))
+                continue
+            }
+            do {
+                let wrote = try worker.step()
+                backOff = .milliseconds(100)
+                gateway.updateOverload()
+                if wrote { continue }
+                if isLast { return }
+                _ = historyWakeup.wait(timeout: .milliseconds(20))
+            } catch StoreError.retryLater(let failure) {
+                gateway.historyFigures.withLock { $0.failures += 1 }
+                gateway.logger.warning("history waits: \(failure.message) (SQLite \(failure.code))")
+                gateway.updateOverload()
+                if isLast { return }
+                // The reader has moved on; a new one begins where the history is.
+                _ = historyWakeup.wait(timeout: backOff)
+                backOff = min(backOff * 2, .seconds(5))
+                do {
+                    return followHistory(try HistoryWorker(gateway))
+                } catch {
+                    return gateway.fail(.journal(error))
+                }
+            } catch let error as StoreError {
+                return gateway.fail(.store(error))
+            } catch {
+                return gateway.fail(error)
+            }
+        }
+    }
+
+    private func takeCheckpoints() {
+        var backOff = Duration.seconds(1)
+        while true {
+            // Read before the checkpoint: what was changed before the stop is in it.
+            let isLast = isStopping.load(ordering: .sequentiallyConsistent)
+            if !isLast { _ = checkpointWakeup.wait(timeout: gateway.settings.checkpointInterval) }
+            do throws(StoreError) {
+                if gateway.ledger.changedCount() > 0 { _ = try gateway.checkpoint() }
+                backOff = .seconds(1)
+            } catch {
+                guard !error.isFatal else { return gateway.fail(.store(error)) }
+                gateway.logger.warning("checkpoint waits: \(error)")
+                if !isLast { _ = checkpointWakeup.wait(timeout: backOff) }
+                backOff = min(backOff * 2, .seconds(30))
+            }
+            do throws(JournalError) {
+                try gateway.releaseJournal()
+            } catch {
+                return gateway.fail(.journal(error))
+            }
+            if isLast { return }
+        }
+    }
+
+    /// Ends the threads: the history catches up, a last checkpoint is taken.
+    func stop() async {
+        gateway.journal.stop()
+        isStopping.store(true, ordering: .sequentiallyConsistent)
+        lookups.stop()
+        historyWakeup.signal()
+        checkpointWakeup.signal()
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            let running = threads.withLock { threads in
+                defer { threads = [] }
+                return threads
+            }
+            do {
+                _ = try WorkerThread(name: "stop", urgency: .normal) {
+                    for thread in running { thread.join() }
+                    continuation.resume()
+                }
+            } catch {
+                for thread in running { thread.join() }
+                continuation.resume()
+            }
+        }
+    }
+}
+
+/// Carries a value that one thread made to the one thread that will use it.
+struct Sending<Value>: @unchecked Sendable {
+    let value: Value
+    init(_ value: Value) { self.value = value }
+}
+
+extension Gateway {
+    /// Ends the process without answering anybody: what the disk holds cannot be believed any more, and
+    /// only the next start can find out. Exit code 74, EX_IOERR of sysexits.h.
+    func fail(_ error: any Error) { Self.end(logger, error) }
+
+    static func end(_ logger: Logger, _ error: any Error) {
+        logger.critical("the process ends, nothing more is answered: \(error)")
+        Glibc._exit(74)
+    }
+
+    func fail(_ error: GatewayError) { fail(error as any Error) }
+
+    /// Whether nothing is near its bound because the history is behind.
+    var mayHistoryWait: Bool {
+        journal.retainedBytes < settings.journalBytesMax / 4
+            && historyLag < UInt64(settings.idsMax) / 2
+    }
+
+    /// Refuses reports while the journal that history has yet to read is at its bound.
+    func updateOverload() {
+        let isOver = journal.retainedBytes > settings.journalBytesMax
+        if isOverloaded.exchange(isOver, ordering: .relaxed) != isOver {
+            logger.warning(
+                isOver
+                    ? "history is \(journal.durableLSN - history.position.lsn) entries behind: reports are refused"
+                    : "history has caught up: reports are taken again")
+        }
+    }
+}
