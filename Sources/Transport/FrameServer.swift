@@ -1,0 +1,134 @@
+// The server of the framed protocol: sockets on SwiftNIO, one lane for each event loop.
+
+import Gateway
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+import Wire
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Listens for framed connections and serves them until it is drained.
+public final class FrameServer: Sendable {
+    private let group: MultiThreadedEventLoopGroup
+    private let listener: any Channel
+    private let loops: [NIOLoopBound<LoopServer>]
+    private let limits: TransportLimits
+    private let connectionCount: ConnectionCount
+    /// The port that is listened on.
+    public let port: Int
+
+    /// Starts listening.
+    ///
+    /// - Throws: what the system says when the address cannot be bound.
+    public static func start(
+        _ gateway: Gateway, settings: TransportSettings, logger: Logger
+    ) async throws -> FrameServer {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.eventLoops)
+        do {
+            return try await FrameServer(gateway, settings: settings, group: group, logger: logger)
+        } catch {
+            try await group.shutdownGracefully()
+            throw error
+        }
+    }
+
+    private init(
+        _ gateway: Gateway, settings: TransportSettings, group: MultiThreadedEventLoopGroup, logger: Logger
+    ) async throws {
+        self.group = group
+        limits = settings.limits
+        let limits = settings.limits
+        var loops: [NIOLoopBound<LoopServer>] = []
+        for eventLoop in group.makeIterator() {
+            let bound = try await eventLoop.submit {
+                let server = LoopServer(eventLoop: eventLoop, gateway: gateway, limits: limits)
+                gateway.add(LoopNotifier(server))
+                return NIOLoopBound(server, eventLoop: eventLoop)
+            }.get()
+            loops.append(bound)
+        }
+        self.loops = loops
+        let servers = loops
+        let count = ConnectionCount(max: limits.connectionsMax)
+        connectionCount = count
+        let bootstrap = ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 4096)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.socketOption(.so_keepalive), value: 1)
+            .childChannelOption(
+                ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_USER_TIMEOUT)),
+                value: 20_000
+            )
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(
+                .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: limits.readBytes)
+            )
+            .childChannelOption(
+                .writeBufferWaterMark,
+                value: .init(low: limits.unreadBytesMax / 4, high: limits.unreadBytesMax)
+            )
+            .childChannelInitializer { channel in
+                guard count.add() else {
+                    logger.warning("connection refused: \(limits.connectionsMax) are open, the most allowed")
+                    return channel.close()
+                }
+                channel.closeFuture.whenComplete { _ in count.remove() }
+                return channel.eventLoop.makeCompletedFuture {
+                    guard let server = servers.first(where: { $0.eventLoop === channel.eventLoop }) else {
+                        preconditionFailure("a child channel is on a loop of the group")
+                    }
+                    try channel.pipeline.syncOperations.addHandler(FrameConnection(server.value))
+                }
+            }
+        listener = try await bootstrap.bind(host: settings.host, port: settings.port).get()
+        port = listener.localAddress?.port ?? settings.port
+    }
+
+    /// How many connections are open.
+    public var connections: Int { connectionCount.now }
+
+    /// Stops listening, tells every client, answers what is under way, closes the connections.
+    ///
+    /// Returns when all are closed, or after `drainSecondsMax` at the latest.
+    public func drain() async throws {
+        try await listener.close()
+        for loop in loops {
+            try await loop.eventLoop.submit { loop.value.beginDrain() }.get()
+        }
+        let deadline = NIODeadline.now() + .seconds(limits.drainSecondsMax)
+        while NIODeadline.now() < deadline {
+            var isBusy = false
+            for loop in loops {
+                isBusy = try await loop.eventLoop.submit { loop.value.isBusy }.get() || isBusy
+            }
+            if !isBusy { break }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        for loop in loops { try await loop.eventLoop.submit { loop.value.closeAll() }.get() }
+        try await group.shutdownGracefully()
+    }
+}
+
+/// Counts connections against the limit.
+final class ConnectionCount: Sendable {
+    private let count = Atomic<Int>(0)
+    private let max: Int
+
+    init(max: Int) { self.max = max }
+
+    func add() -> Bool {
+        if count.add(1, ordering: .relaxed).newValue <= max { return true }
+        count.subtract(1, ordering: .relaxed)
+        return false
+    }
+
+    func remove() { count.subtract(1, ordering: .relaxed) }
+
+    var now: Int { count.load(ordering: .relaxed) }
+}
