@@ -1,0 +1,86 @@
+// Where requests are served: the gateway, and what the edge itself has to know.
+
+import Gateway
+import Logging
+import NIOPosix
+import Synchronization
+
+/// Serves endpoints. One for a server, used by all its connections.
+final class AdminDesk: Sendable {
+    let gateway: Gateway
+    let status: AdminStatus
+    let logger: Logger
+    let started = ContinuousClock.now
+    let bulk = Permits(AdminLimits.bulkRequestsMax)
+
+    init(_ gateway: Gateway, status: AdminStatus, logger: Logger) {
+        self.gateway = gateway
+        self.status = status
+        self.logger = logger
+    }
+
+    /// Serves one request.
+    func answer(_ endpoint: Endpoint, _ request: AdminRequest) async throws(RequestProblem) -> Reply {
+        switch endpoint {
+        case .health: try health(request)
+        case .ready: try ready(request)
+        case .metrics: try metrics(request)
+        case .status: try serverStatus(request)
+        case .books: try books(request)
+        case .allocate: try await allocate(request)
+        case .balance: try await balance(request)
+        case .transactions: try await transactions(request)
+        case .platformRules: try platformRules(request)
+        case .platformRule: try platformRule(request)
+        case .byokRules: try byokRules(request)
+        case .byokRule: try byokRule(request)
+        case .receipt: try await receipt(request)
+        case .openAccounts: try await openAccounts(request)
+        case .account: try await account(request)
+        case .changeAccount: try await changeAccount(request)
+        }
+    }
+
+    /// Runs `body`, which waits for SQLite, where waiting holds nobody up.
+    func reading<Value: Sendable>(
+        _ body: @escaping @Sendable () throws(AdministrationError) -> Value
+    ) async throws(RequestProblem) -> Value {
+        let outcome: Result<Value, AdministrationError>
+        do {
+            outcome = try await NIOThreadPool.singleton.runIfActive {
+                do throws(AdministrationError) {
+                    return .success(try body())
+                } catch {
+                    return .failure(error)
+                }
+            }
+        } catch {
+            // The pool of the process runs until its end; a task may be cancelled, at a stop.
+            throw .notReady(["the server is stopping"])
+        }
+        switch outcome {
+        case .success(let value): return value
+        case .failure(let error): throw RequestProblem(error, account: "account")
+        }
+    }
+}
+
+/// A number of things that may be done at the same time.
+final class Permits: Sendable {
+    private let left: Mutex<Int>
+
+    init(_ count: Int) { left = Mutex(count) }
+
+    /// Takes one, to be given back once.
+    func take() throws(RequestProblem) -> Permits {
+        let isTaken = left.withLock { left in
+            guard left > 0 else { return false }
+            left -= 1
+            return true
+        }
+        guard isTaken else { throw .busy }
+        return self
+    }
+
+    func giveBack() { left.withLock { $0 += 1 } }
+}

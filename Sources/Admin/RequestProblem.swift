@@ -1,0 +1,239 @@
+// Why a request is not carried out, as values, and the one place where that becomes words and a status.
+//
+//      {"error": {"message", "type", "code", "param", "request_id", "metadata": {}}}
+//
+// The shape is OpenAI's, because clients parse it. `code` is the stable reason: the ledger's own word
+// where the ledger refused, else one of the words below.
+
+import Gateway
+import HTTPTypes
+import Ledger
+import Pricing
+import Store
+import StrictJSON
+import Wire
+
+/// Why a request is answered with an error.
+enum RequestProblem: Error, Sendable {
+    /// The bytes were no HTTP request.
+    case notHTTP
+    case badTarget(String)
+    case parameterTwice(String)
+    case unknownParameter(String, known: [String])
+    case missingParameter(String)
+    case badParameter(String, found: String, expected: String)
+    case badHeader(String, problem: String)
+    /// Not a path of this server.
+    case noRoute(String)
+    case methodNotAllowed(String, allowed: [String])
+    case foreignHost(String)
+    case foreignSite(header: String, value: String)
+    case notJSON(contentType: String?)
+    case bodyTooLong(bytesMax: Int)
+    case json(JSONError)
+    /// A member of the document that is well-formed and not allowed.
+    case member(String, problem: String)
+    case noRule(String)
+    case noReceipt(lag: UInt64)
+    case notReady([String])
+    /// As many lists are being read as may be.
+    case busy
+    /// The gateway said no; `account` is what the request called its account.
+    case refused(Refusal, account: String)
+    case path(AccountPath.Fault, param: String)
+    case store(StoreError)
+
+    init(_ error: AdministrationError, account: String) {
+        switch error {
+        case .refused(let refusal): self = .refused(refusal, account: account)
+        case .path(let fault): self = .path(fault, param: account)
+        case .store(let error): self = .store(error)
+        }
+    }
+}
+
+extension RequestProblem {
+    /// What an error says, whatever its case.
+    private struct Account {
+        var status: Int
+        var code: String
+        var message: String
+        var param: String?
+        var metadata = JSONObject()
+        var retryAfterMilliseconds: UInt32 = 0
+        var allow: [String] = []
+    }
+
+    /// The fault to be logged; nil where the client is at fault and is told so.
+    var fault: String? {
+        if case .store(let error) = self { return "\(error)" }
+        return nil
+    }
+
+    /// The answer that says it.
+    func reply(requestID: String) -> Reply {
+        var account = account
+        if account.retryAfterMilliseconds > 0 {
+            account.metadata["retry_after_ms"] = .integer(account.retryAfterMilliseconds)
+        }
+        let error: JSONObject = [
+            "message": .string(account.message), "type": .string(Self.type(account.status)),
+            "code": .string(account.code), "param": account.param.map { .string($0) } ?? .null,
+            "request_id": .string(requestID), "metadata": .object(account.metadata),
+        ]
+        var fields: [(HTTPField.Name, String)] = []
+        if account.retryAfterMilliseconds > 0 {
+            fields.append((.retryAfter, String((account.retryAfterMilliseconds - 1) / 1_000 + 1)))
+        }
+        if !account.allow.isEmpty { fields.append((.allow, account.allow.joined(separator: ", "))) }
+        return Reply(
+            status: account.status, body: JSONValue.object(["error": .object(error)]).bytes(), fields: fields,
+            requestID: requestID)
+    }
+
+    private var account: Account {
+        switch self {
+        case .notHTTP, .badTarget, .parameterTwice, .unknownParameter, .missingParameter, .badParameter,
+            .badHeader, .json, .member, .path:
+            invalidArgument
+        case .noRoute(let path):
+            Account(
+                status: 404, code: "NOT_FOUND",
+                message: "there is nothing at \(path); GET /api/v1/status shows that the server is this one")
+        case .methodNotAllowed(let method, let allowed):
+            Account(
+                status: 405, code: "METHOD_NOT_ALLOWED",
+                message: "\(method) is not done here; use \(allowed.joined(separator: " or "))",
+                allow: allowed)
+        case .foreignHost(let host):
+            Account(
+                status: 403, code: "PERMISSION_DENIED",
+                message: "the request is for \(JSONValue.string(host).text), which is no name of this server;"
+                    + " use localhost or 127.0.0.1, or add the name to its settings", param: "host")
+        case .foreignSite(let header, let value):
+            Account(
+                status: 403, code: "PERMISSION_DENIED",
+                message:
+                    "a browser sent this from another site (\(header): \(value.prefix(200))), which may not"
+                    + " ask anything here", param: header)
+        case .notJSON(let found):
+            Account(
+                status: 415, code: "UNSUPPORTED_MEDIA_TYPE",
+                message: "the body must come with content-type application/json, "
+                    + (found.map { "found \($0.prefix(200))" } ?? "there is no content-type"),
+                param: "content-type")
+        case .bodyTooLong(let bytesMax):
+            Account(
+                status: 413, code: "PAYLOAD_TOO_LARGE",
+                message: "the body is longer than the \(bytesMax) bytes allowed here; send it in parts",
+                metadata: ["limit": .integer(bytesMax)])
+        case .noRule(let name):
+            Account(
+                status: 404, code: "RULE_NOT_FOUND",
+                message:
+                    "no rule \(JSONValue.string(name).text) is in force; the list of rules names them all")
+        case .noReceipt(let lag): noReceipt(lag)
+        case .notReady(let reasons):
+            Account(
+                status: 503, code: Reason.notReady.text, message: reasons.joined(separator: "; "),
+                metadata: ["reasons": .array(reasons.map { .string($0) })], retryAfterMilliseconds: 1_000)
+        case .busy:
+            Account(
+                status: 503, code: Reason.overloaded.text,
+                message: "\(AdminLimits.bulkRequestsMax) lists of accounts are being read already; send this"
+                    + " one again in a moment", retryAfterMilliseconds: 1_000)
+        case .refused(let refusal, let name): Self.account(refusal, accountName: name)
+        case .store(.retryLater):
+            Account(
+                status: 503, code: Reason.overloaded.text,
+                message: "the database is busy or its disk is full; nothing was lost, ask again",
+                retryAfterMilliseconds: 1_000)
+        case .store:
+            Account(
+                status: 500, code: "INTERNAL",
+                message:
+                    "the server could not read what it has stored; its log says more under this request_id")
+        }
+    }
+
+    /// The cases where the request itself is malformed.
+    private var invalidArgument: Account {
+        var message = ""
+        var param: String?
+        switch self {
+        case .notHTTP: message = "this is not a request of HTTP/1.1 that can be read without guessing"
+        case .badTarget(let problem): message = "the target of the request: \(problem)"
+        case .parameterTwice(let name):
+            (message, param) = ("the parameter \(JSONValue.string(name).text) is there twice", name)
+        case .unknownParameter(let name, let known):
+            let names = known.isEmpty ? "there are none" : "known are \(known.joined(separator: ", "))"
+            (message, param) = (
+                "the parameter \(JSONValue.string(name).text) is not known here; \(names)", name
+            )
+        case .missingParameter(let name): (message, param) = ("the parameter \(name) is missing", name)
+        case .badParameter(let name, let found, let expected):
+            message =
+                "\(name): expected \(expected), found \(JSONValue.string(String(found.prefix(80))).text)"
+            param = name
+        case .badHeader(let name, let problem): (message, param) = ("the header \(name): \(problem)", name)
+        case .json(let error): (message, param) = ("\(error)", Self.param(error))
+        case .member(let name, let problem): (message, param) = ("\(name): \(problem)", name)
+        case .path(let fault, let name): (message, param) = ("\(name): \(fault)", name)
+        default: break
+        }
+        return Account(
+            status: Reason.invalidArgument.httpStatus, code: Reason.invalidArgument.text, message: message,
+            param: param, metadata: place)
+    }
+
+    /// Where in a document that is not JSON, for programs.
+    private var place: JSONObject {
+        guard case .json(.syntax(let line, let column, let offset, _, _)) = self else { return [:] }
+        return ["line": .integer(line), "column": .integer(column), "offset": .integer(offset)]
+    }
+
+    private static func param(_ error: JSONError) -> String? {
+        switch error {
+        case .missing(let path, let key), .unknownKey(let path, let key, _):
+            path.appending(.key(key)).description
+        default: error.path.flatMap { $0.steps.isEmpty ? nil : $0.description }
+        }
+    }
+
+    private func noReceipt(_ lag: UInt64) -> Account {
+        let hint =
+            lag == 0
+            ? "the history is complete up to now, so no such request was reported"
+            : "the history is \(lag) entries behind, so it may still appear: ask again"
+        return Account(
+            status: 404, code: "RECEIPT_NOT_FOUND", message: "no receipt for this request id; \(hint)",
+            param: "request_id", metadata: ["history_lag": .integer(lag)])
+    }
+
+    private static func account(_ refusal: Refusal, accountName: String) -> Account {
+        var metadata = JSONObject()
+        for figure in refusal.figures { metadata["\(figure.name)"] = .string(figure.value.text) }
+        let field = "\(refusal.field.name)"
+        return Account(
+            status: refusal.reason.httpStatus, code: refusal.reason.text, message: refusal.message,
+            param: field.isEmpty ? nil : refusal.field == .account ? accountName : field, metadata: metadata,
+            retryAfterMilliseconds: refusal.retryAfterMilliseconds)
+    }
+
+    /// OpenAI's word for a class of errors.
+    private static func type(_ status: Int) -> String {
+        switch status {
+        case 401: "authentication_error"
+        case 402: "insufficient_quota"
+        case 403: "permission_error"
+        case 429: "rate_limit_error"
+        case 500...: "server_error"
+        default: "invalid_request_error"
+        }
+    }
+}
+
+extension Reason {
+    /// The word on the wire.
+    var text: String { "\(name)" }
+}

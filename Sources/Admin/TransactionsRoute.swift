@@ -1,0 +1,194 @@
+// An account's statement: what was charged, given, ended and changed, newest first.
+//
+//      {"transactions": [...], "limit", "offset", "next_cursor", "history_lag"}
+//
+// A list is an object with the list in it, so `jq '.transactions[] | select(.transaction_type ==
+// "deducted")'`. `cursor` takes a page's `next_cursor`; it costs the same on every page and does not skip
+// or repeat rows when new ones come, which `offset` does. The history follows the ledger: `history_lag`
+// says how many entries are on their way.
+
+import Bytes
+import Gateway
+import Ledger
+import Pricing
+import Store
+import StrictJSON
+import Wire
+
+extension AdminDesk {
+    /// `GET /api/v1/credits/transactions`: of one account and of those that draw on its wallet, or of all.
+    func transactions(_ request: AdminRequest) async throws(RequestProblem) -> Reply {
+        try request.expectParameters([
+            "user_id", "account", "limit", "offset", "cursor", "type", "since", "until",
+        ])
+        let filter = try Self.filter(request)
+        if let account = try request.account() { _ = try await summary(of: account) }
+        let gateway = gateway
+        let page = try await reading { () throws(AdministrationError) in try gateway.transactions(filter) }
+        let rules = RuleNames(gateway.priceBook.rules)
+        return Reply([
+            "transactions": .array(page.rows.map { .object($0.json(rules)) }),
+            "limit": .integer(filter.limit), "offset": .integer(filter.offset),
+            "next_cursor": page.next.map { .wide($0) } ?? .null,
+            "history_lag": .integer(gateway.historyLag),
+        ])
+    }
+
+    /// The types a statement may be asked for.
+    static let transactionTypes = [
+        UsageState.charged.transactionType, UsageState.parked.transactionType, TransactionKind.allocated,
+        TransactionKind.expired, TransactionKind.accountOpened, TransactionKind.accountChanged,
+    ]
+
+    private static func filter(_ request: AdminRequest) throws(RequestProblem) -> TransactionFilter {
+        var filter = TransactionFilter()
+        filter.account = try request.account()?.path
+        filter.limit =
+            try request.integer("limit", in: 1...AdminLimits.pageRowsMax) ?? AdminLimits.pageRowsDefault
+        filter.offset = try request.integer("offset", in: 0...AdminLimits.offsetMax) ?? 0
+        filter.before = try request.integer("cursor", in: 1...Int.max).map { Int64($0) }
+        filter.since = try request.instant("since")?.microseconds
+        filter.until = try request.instant("until")?.microseconds
+        for type in (request.parameter("type") ?? "").split(separator: ",") {
+            guard transactionTypes.contains(String(type)) else {
+                throw .badParameter(
+                    "type", found: String(type), expected: "any of \(transactionTypes.joined(separator: ","))"
+                )
+            }
+            filter.types.insert(String(type))
+        }
+        return filter
+    }
+}
+
+/// The id of each rule, by its number.
+struct RuleNames {
+    private var names: [UInt32: String] = [:]
+
+    init(_ book: RuleBook) {
+        for rule in book.platform { names[rule.head.ruleNumber] = rule.head.id }
+        for rule in book.byok { names[rule.head.ruleNumber] = rule.head.id }
+    }
+
+    subscript(number: UInt32) -> JSONValue { names[number].map { .string($0) } ?? .null }
+}
+
+extension TransactionRow {
+    /// The row as a document. `amount` is signed: what it added to the balance.
+    func json(_ rules: RuleNames) -> JSONObject {
+        switch self {
+        case .usage(let row): row.json(rules)
+        case .credit(let row): row.json
+        }
+    }
+}
+
+extension UsageRow {
+    fileprivate func json(_ rules: RuleNames) -> JSONObject {
+        [
+            "id": .wide(id), "user_id": .string(account),
+            "wallet": .string(wallet.isEmpty ? account : wallet),
+            "transaction_type": .string(figures.state.transactionType), "amount": .credits(-figures.charge),
+            "balance_after": .credits(figures.balanceAfter), "provider": .string(provider),
+            "model": .string(model), "service_tier": .string(serviceTier.isEmpty ? "standard" : serviceTier),
+            "credential_source": source, "tier": .word(tier), "request_id": requestName,
+            "metadata": .object(metadata),
+            "cost_breakdown": [
+                "base_cost_usd": .dollars(figures.baseCostPicodollars), "fee": .credits(figures.fee),
+                "allowance_used": .credits(figures.allowanceUsed), "charge": .credits(figures.charge),
+                "rule_id": rules[figures.ruleNumber], "rule_version": .integer(figures.ruleVersion),
+                "catalogue_version": .integer(figures.catalogueVersion),
+                "standard_tier_used": .bool(figures.flags & 1 == 1),
+            ],
+            "parked_reason": parkedReason.map { .string($0) } ?? .null,
+            "sequence": .integer(figures.sequence), "created_at": .instant(figures.recordedAt),
+        ]
+    }
+
+    /// Who paid the provider.
+    var source: JSONValue {
+        switch CredentialSource(rawValue: figures.credentialSource) {
+        case .platform: "platform"
+        case .byok: "byok"
+        case nil: .null
+        }
+    }
+
+    /// The request id; in hexadecimal behind `0x` where it is not text.
+    var requestName: JSONValue {
+        if let text = String(validating: requestID, as: UTF8.self) { return .string(text) }
+        let digits = requestID.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }
+        return .string("0x" + digits.joined())
+    }
+
+    /// The counts that are not zero, and what the record said beside them.
+    var metadata: JSONObject {
+        let counts = figures.counts
+        let all: [(String, Int64)] = [
+            ("input_tokens", counts.inputTokens), ("output_tokens", counts.outputTokens),
+            ("cache_read_tokens", counts.cacheReadTokens),
+            ("cache_write_5m_tokens", counts.cacheWrite5mTokens),
+            ("cache_write_1h_tokens", counts.cacheWrite1hTokens),
+            ("input_audio_tokens", counts.inputAudioTokens), ("input_image_tokens", counts.inputImageTokens),
+            ("reasoning_tokens", counts.reasoningTokens), ("output_audio_tokens", counts.outputAudioTokens),
+            ("output_image_tokens", counts.outputImageTokens), ("images", counts.images),
+            ("web_searches", counts.webSearches), ("seconds", counts.seconds), ("pages", counts.pages),
+            ("characters", counts.characters), ("requests", counts.requests),
+        ]
+        // Two counts of a parked record may be anything, so their sum may not fit.
+        let tokens = Int128(counts.inputTokens) + Int128(counts.outputTokens)
+        var object: JSONObject = ["tokens": .integer(tokens)]
+        for (name, count) in all where count != 0 { object[name] = .integer(count) }
+        object["event_time"] = .instant(figures.eventTime)
+        let tags = tags
+        if !tags.isEmpty { object["tags"] = .object(tags) }
+        return object
+    }
+
+    /// The tags of the record; none where its content cannot be read, which `receipts` reports as damage.
+    private var tags: JSONObject {
+        content.withView { content in
+            var object = JSONObject()
+            do throws(UnpackingError) {
+                for tag in TagList(try RecordContent.read(content).tags) {
+                    object[tag.name.text] = .string(tag.value.text)
+                }
+            } catch {
+                return [:]
+            }
+            return object
+        }
+    }
+}
+
+extension CreditRow {
+    fileprivate var json: JSONObject {
+        let details = parsedDetails
+        var object: JSONObject = [
+            "id": .wide(id), "user_id": .string(account), "wallet": .string(account),
+            "transaction_type": .string(kind), "amount": .credits(amount),
+            "balance_after": .credits(balanceAfter), "provider": .null, "model": .null,
+            "source": .word(source), "metadata": details["metadata"] ?? [:], "cost_breakdown": .null,
+        ]
+        for (name, value) in details.members.map({ ($0.key, $0.value) })
+        where name != "metadata" && name != "digest" {
+            object[name] = value
+        }
+        object["expires_at"] = expiresAt.map { .instant($0) } ?? .null
+        object["grant_id"] = grantID.map { .wide($0) } ?? .null
+        object["idempotency_key"] = .word(idempotencyKey.text)
+        object["sequence"] = .integer(sequence)
+        object["created_at"] = .instant(recordedAt)
+        return object
+    }
+
+    /// The details; what cannot be read is shown as it is.
+    private var parsedDetails: JSONObject {
+        if details.isEmpty { return [:] }
+        do throws(JSONError) {
+            return try JSONNode(parsing: Array(details.utf8)).object()
+        } catch {
+            return ["details": .string(details)]
+        }
+    }
+}
