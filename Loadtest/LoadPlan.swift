@@ -5,7 +5,7 @@ import Bytes
 /// A load, fully decided. The same for all threads of a run.
 struct LoadPlan: Sendable {
     var host = "127.0.0.1"
-    var port = 7070
+    var port = 4770
     var connections = 4
     /// Frames sent and not answered, per connection.
     var inFlight = 64
@@ -76,7 +76,7 @@ enum LoadError: Error, Hashable, CustomStringConvertible {
         case .disconnected(let peer):
             "\(peer) closed the connection"
         case .account(let account, let refused):
-            "no balance of \(account): \(refused); --prepare --admin URL opens the accounts"
+            "no balance of \(account): \(refused); --prepare opens the accounts"
         case .thread(let reason):
             "cannot start a thread: \(reason)"
         }

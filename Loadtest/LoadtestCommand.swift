@@ -28,11 +28,11 @@ struct LoadtestCommand: ParsableCommand {
         discussion: """
             Highest rate:    loadtest --connections 4 --in-flight 1024 --duration 10
             Latency at half: loadtest --connections 16 --rate 500000 --duration 30 --warmup 5
-            From nothing:    loadtest --admin http://127.0.0.1:7080 --prepare --validate
+            From nothing:    loadtest --prepare --validate
             """)
 
     @Option(help: "The gateway's host.") var host = "127.0.0.1"
-    @Option(help: "The gateway's port for frames.") var port = 7070
+    @Option(help: "The gateway's port for frames.") var port = 4770
     @Option(help: "TCP connections.") var connections = 4
     @Option(help: "Frames sent and not answered, on each connection.") var inFlight = 64
     @Option(help: "Records per second of an open loop; without it the loop is closed.") var rate: Int?
@@ -67,10 +67,10 @@ struct LoadtestCommand: ParsableCommand {
     var isValidated = false
     @Flag(help: "After a lost connection connect again and repeat what has no answer.")
     var reconnect = false
-    @Option(help: "The administration API, as http://host:port.") var admin: String?
+    @Option(help: "The administration API, as http://host:port.") var admin = "http://127.0.0.1:4771"
     @Option(help: "The administration API's token; TOLLGATE_ADMIN_TOKEN if not given.")
     var adminToken: String?
-    @Flag(help: "Open the accounts and grant them credits first; needs --admin.") var prepare = false
+    @Flag(help: "Open the accounts and grant them credits first, through --admin.") var prepare = false
     @Option(help: "The tier of the accounts that are opened.") var tier = "professional"
     @Option(help: "The credits granted to each account that is opened.") var credits = "1000000"
     @Flag(help: "Print the result as one JSON object.") var json = false
@@ -94,9 +94,6 @@ struct LoadtestCommand: ParsableCommand {
         }
         guard threads <= connections else {
             throw ValidationError("--threads is \(threads), but there are only \(connections) connections")
-        }
-        guard !prepare || admin != nil else {
-            throw ValidationError("--prepare needs --admin http://host:port")
         }
         for (name, text, bytesMax) in [
             ("--accounts-prefix", accountsPrefix, 64), ("--provider", provider, 64), ("--model", model, 100),
@@ -130,7 +127,7 @@ struct LoadtestCommand: ParsableCommand {
 
     private func carryOut() throws(LoadError) -> Summary {
         let plan = try makePlan()
-        if prepare, let admin {
+        if prepare {
             let token =
                 adminToken ?? (unsafe getenv("TOLLGATE_ADMIN_TOKEN").map { unsafe String(cString: $0) })
             let client = try AdminClient(url: admin, token: token)

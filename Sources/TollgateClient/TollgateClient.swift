@@ -1,6 +1,6 @@
 // The Swift client of Tollgate: typed calls over one pipelined connection.
 //
-//     let client = TollgateClient(.init(host: "127.0.0.1", port: 7070))
+//     let client = TollgateClient(.init(host: "127.0.0.1", port: 4770))
 //     var report = UsageReport(
 //         requestID: Array("req-8c1f".utf8), account: "acme/search/alice",
 //         credentialSource: .platform, provider: "openai", model: "gpt-4o",
