@@ -63,7 +63,8 @@ public enum TableMemory {
             let mapped = unsafe mmap(
                 nil, bytes + Self.hugePageBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
             guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
-                fatalError("no memory for a table of \(bytes) bytes: mmap failed with errno \(errno)")
+                preconditionFailure(
+                    "no memory for a table of \(bytes) bytes: mmap failed with errno \(errno)")
             }
             let start =
                 (UInt(bitPattern: mapped) + UInt(Self.hugePageBytes - 1)) & ~UInt(Self.hugePageBytes - 1)

@@ -108,3 +108,11 @@ static inline void tollgate_futex_wake(const void *word) {
     // 129 is FUTEX_WAKE | FUTEX_PRIVATE_FLAG.
     (void)syscall(SYS_futex, word, 129, 1, (void *)0, (void *)0, 0);
 }
+
+/// The C library's allocator settings; malloc.h is hidden by the module of the C library. The numbers
+/// are M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h, part of its binary interface.
+extern int mallopt(int parameter, int value);
+
+static inline int tollgate_keep_freed_memory(int trim_threshold, int mmap_threshold) {
+    return mallopt(-1, trim_threshold) & mallopt(-3, mmap_threshold);
+}
