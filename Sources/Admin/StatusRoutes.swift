@@ -19,7 +19,7 @@ extension AdminDesk {
             "now": .instant(figures.now),
             "credit_value_usd": .dollars(gateway.settings.creditValue.picodollarsPerCredit),
             "epoch": .integer(gateway.recovery.epoch),
-            "recovery": .object(Self.recovery(gateway.recovery)),
+            "recovery": .object(Self.recovery(gateway.recovery, priority: gateway.journalPriority)),
             "figures": .object(Self.figures(figures, connections: status.connections())),
         ])
     }
@@ -43,12 +43,12 @@ extension AdminDesk {
         ]
     }
 
-    private static func recovery(_ report: RecoveryReport) -> JSONObject {
+    private static func recovery(_ report: RecoveryReport, priority: String) -> JSONObject {
         [
             "accounts": .integer(report.accounts), "entries": .integer(report.entries),
             "seconds": .string(DecimalText.format(Int128(report.nanoseconds), places: 9)),
             "dropped_tail": report.droppedTail.map { .string($0) } ?? .null,
-            "write_mode": .string(report.writeMode), "flusher_priority": .word(report.flusherPriority),
+            "write_mode": .string(report.writeMode), "flusher_priority": .word(priority),
         ]
     }
 

@@ -19,6 +19,10 @@ final class Durability: Sendable {
 
     func add(_ listener: any DurabilityListener) { listeners.withLock { $0.append(listener) } }
 
+    func remove(_ listener: any DurabilityListener) {
+        listeners.withLock { $0.removeAll { $0 === listener } }
+    }
+
     /// Forgets every listener: nothing becomes durable any more.
     func removeListeners() { listeners.withLock { $0 = [] } }
 

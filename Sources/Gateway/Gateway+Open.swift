@@ -27,8 +27,6 @@ public struct RecoveryReport: Sendable {
     public var epoch: UInt64 = 0
     /// How batches are written: past the page cache or through it.
     public var writeMode = ""
-    /// The priority that the journal's thread got.
-    public var flusherPriority = ""
 }
 
 /// The parts of a gateway.
@@ -105,6 +103,7 @@ extension Gateway {
     /// Starts the journal, keeps what was replayed in a new checkpoint, and starts the other threads.
     private func begin() throws {
         let priority = try journal.start(source: feed) { [logger] error in Self.end(logger, error) }
+        flusherPriority.withLock { $0 = "\(priority)" }
         logger.info(
             "journal ready",
             metadata: [

@@ -33,10 +33,16 @@ public final class Gateway: Sendable {
     /// What happened at start.
     public let recovery: RecoveryReport
 
+    /// The priority that the journal's thread got; without one above the others an answer may wait for
+    /// the processor.
+    public var journalPriority: String { flusherPriority.withLock { $0 } }
+
     private let book: Mutex<PriceBook>
     private let bookVersion = Atomic<UInt64>(1)
     private let malformed = Atomic<Int>(0)
     private let isDraining = Atomic<Bool>(false)
+    /// The priority that the journal's thread got.
+    let flusherPriority = Mutex("")
     let checkpointFigures = Mutex(CheckpointFigures())
     let historyFigures = Mutex(HistoryFigures())
     let workers = Mutex<Workers?>(nil)
@@ -112,6 +118,9 @@ public final class Gateway: Sendable {
 
     /// Asks to hear of every cycle that becomes durable.
     public func add(_ listener: any DurabilityListener) { feed.durability.add(listener) }
+
+    /// Tells a listener nothing more.
+    public func remove(_ listener: any DurabilityListener) { feed.durability.remove(listener) }
 
     /// Asks history about ids that are older than what is remembered; the answers come on another thread,
     /// in the order of `keys`.

@@ -35,12 +35,22 @@ final class Workers: Sendable {
         threads.withLock { $0 = started }
     }
 
+    /// How long a stop waits for the history.
+    private static let catchUpNanosecondsMax: UInt64 = 3_000_000_000
+
     private func followHistory(_ worker: HistoryWorker) {
         var backOff = Duration.milliseconds(100)
         var traffic = LiveTraffic(
             lsn: gateway.journal.durableLSN, nanoseconds: gateway.clock.monotonicNanoseconds())
+        var stopsAt: UInt64?
         while true {
             let isLast = isStopping.load(ordering: .sequentiallyConsistent)
+            if isLast {
+                // What is left is read from the journal by the next start.
+                let now = gateway.clock.monotonicNanoseconds()
+                if let stopsAt, now >= stopsAt { return }
+                stopsAt = stopsAt ?? now + Self.catchUpNanosecondsMax
+            }
             let isBusy = traffic.isBusy(
                 lsn: gateway.journal.durableLSN, nanoseconds: gateway.clock.monotonicNanoseconds())
             if isBusy, !isLast, gateway.mayHistoryWait {
@@ -99,7 +109,7 @@ final class Workers: Sendable {
         }
     }
 
-    /// Ends the threads: the history catches up, a last checkpoint is taken.
+    /// Ends the threads: the history catches up for some seconds, a last checkpoint is taken.
     func stop() async {
         gateway.journal.stop()
         isStopping.store(true, ordering: .sequentiallyConsistent)

@@ -15,7 +15,9 @@ import Wire
 public final class FrameServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let listener: any Channel
+    private let gateway: Gateway
     private let loops: [NIOLoopBound<LoopServer>]
+    private let notifiers: [LoopNotifier]
     private let limits: TransportLimits
     private let connectionCount: ConnectionCount
     /// The port that is listened on.
@@ -40,18 +42,22 @@ public final class FrameServer: Sendable {
         _ gateway: Gateway, settings: TransportSettings, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws {
         self.group = group
+        self.gateway = gateway
         limits = settings.limits
         let limits = settings.limits
         var loops: [NIOLoopBound<LoopServer>] = []
+        var notifiers: [LoopNotifier] = []
         for eventLoop in group.makeIterator() {
-            let bound = try await eventLoop.submit {
+            let (bound, notifier) = try await eventLoop.submit {
                 let server = LoopServer(eventLoop: eventLoop, gateway: gateway, limits: limits)
-                gateway.add(LoopNotifier(server))
-                return NIOLoopBound(server, eventLoop: eventLoop)
+                return (NIOLoopBound(server, eventLoop: eventLoop), LoopNotifier(server))
             }.get()
+            gateway.add(notifier)
             loops.append(bound)
+            notifiers.append(notifier)
         }
         self.loops = loops
+        self.notifiers = notifiers
         let servers = loops
         let count = ConnectionCount(max: limits.connectionsMax)
         connectionCount = count
@@ -111,6 +117,7 @@ public final class FrameServer: Sendable {
             try await Task.sleep(for: .milliseconds(5))
         }
         for loop in loops { try await loop.eventLoop.submit { loop.value.closeAll() }.get() }
+        for notifier in notifiers { gateway.remove(notifier) }
         try await group.shutdownGracefully()
     }
 }
