@@ -137,6 +137,9 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: settings),
+        .testTarget(
+            name: "CommandTests", dependencies: ["tollgate", "Pricing", "StrictJSON", "TollgateClient"],
+            swiftSettings: settings),
 
         // C, each imported by one module or two.
         .target(name: "CTollgateProtos", dependencies: ["CProtobufC"]),

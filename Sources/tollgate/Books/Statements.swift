@@ -1,0 +1,250 @@
+// `tollgate transactions`, `explain`, `rules list`, `status`.
+
+import ArgumentParser
+import StrictJSON
+
+struct Transactions: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Shows an account's statement, newest first; of all accounts without one.",
+        discussion: """
+            tollgate transactions acme
+            tollgate transactions acme --type deducted --since 2026-11-01 --limit 200
+            tollgate transactions --output json | jq '.transactions[].amount'
+            """)
+
+    @OptionGroup var server: AdminOptions
+    @OptionGroup var output: OutputOptions
+
+    @Argument(help: "The account's path.")
+    var account: String?
+
+    @Option(help: "Rows, at most 500.")
+    var limit = 20
+
+    @Option(
+        help:
+            "Types, with commas: deducted, parked, allocated, expired, account_opened, account_changed."
+    )
+    var type: String?
+
+    @Option(help: "Recorded at or after, such as 2026-11-01 or 2026-11-01T12:00:00Z.")
+    var since: String?
+
+    @Option(help: "Recorded before.")
+    var until: String?
+
+    @Option(help: "The page after this cursor.")
+    var cursor: String?
+
+    func run() async throws {
+        var query = [("limit", "\(limit)")]
+        for (name, value) in [
+            ("account", account), ("type", type), ("since", since), ("until", until), ("cursor", cursor),
+        ] {
+            if let value { query.append((name, value)) }
+        }
+        let answer = try await server.client.get("/api/v1/credits/transactions", query: query)
+        let (object, text) = try JSONNode.reading { () throws(JSONError) in
+            (try answer.object(), try Self.text(answer))
+        }
+        output.show(object, text: text)
+    }
+
+    private static func text(_ answer: JSONNode) throws(JSONError) -> String {
+        var table = Table(
+            [
+                ("time", .left), ("account", .left), ("type", .left), ("credits", .right),
+                ("balance", .right),
+                ("for", .left),
+            ], indent: "")
+        for row in try answer.field("transactions").array() {
+            var reference = try row.shown("source")
+            if try row.optional("model") != nil {
+                let tokens = try row.field("metadata").shown("tokens")
+                reference =
+                    "\(try row.shown("provider")) \(try row.shown("model")), \(tokens) tokens,"
+                    + " \(try row.shown("request_id"))"
+            }
+            table.add([
+                try row.shown("created_at"), try row.shown("user_id"), try row.shown("transaction_type"),
+                try row.credits("amount"), try row.credits("balance_after"), reference,
+            ])
+        }
+        var lines = [table.isEmpty ? "no transactions" : table.text]
+        if try answer.optional("next_cursor") != nil {
+            lines.append("more: --cursor \(try answer.shown("next_cursor"))")
+        }
+        let lag = try answer.wide("history_lag")
+        if lag > 0 { lines.append("the history is \(Figures.grouped(lag)) entries behind the ledger") }
+        return lines.joined(separator: "\n")
+    }
+}
+
+struct Explain: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Explains a charge: computes it again from its pinned versions, factor by factor.",
+        discussion: """
+            tollgate explain req-8c1f
+            tollgate explain req-8c1f --organisation acme
+
+            Exit code 1 if there is no such request, or if the charge does not come out the same.
+            """)
+
+    @OptionGroup var server: AdminOptions
+    @OptionGroup var output: OutputOptions
+
+    @Argument(help: "The request id that was reported.")
+    var requestID: String
+
+    @Option(help: "The first segment of the account, where two organisations use the same id.")
+    var organisation: String?
+
+    func run() async throws {
+        let answer = try await server.client.get(
+            "/api/v1/receipts/" + AdminClient.encode(requestID),
+            query: organisation.map { [("organisation", $0)] } ?? [])
+        let (object, lines, agrees) = try JSONNode.reading { () throws(JSONError) in
+            (try answer.object(), try Self.lines(answer), try answer.field("agrees").bool())
+        }
+        output.show(object, text: lines.joined(separator: "\n"))
+        if !agrees {
+            throw CommandFailure.negative("the charge does not come out the same when it is computed again")
+        }
+    }
+
+    /// The receipt in words: whose it is, and every factor.
+    static func lines(_ answer: JSONNode) throws(JSONError) -> [String] {
+        var who = "request \(try answer.shown("request_id")) of \(try answer.shown("user_id"))"
+        if try answer.shown("wallet") != answer.shown("user_id") {
+            who += ", paid from the wallet of \(try answer.shown("wallet"))"
+        }
+        return [who + ", \(try answer.shown("event_time"))"] + (try answer.field("text").strings())
+    }
+}
+
+struct RulesCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rules", abstract: "Shows the pricing rules.", subcommands: [RulesList.self])
+}
+
+struct RulesList: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "Lists the rules in force.",
+        discussion: "Example:  tollgate rules list --output json")
+
+    @OptionGroup var server: AdminOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let platform = try await server.client.get("/api/v1/pricing/rules/platform")
+        let byok = try await server.client.get("/api/v1/pricing/rules/byok")
+        let (json, text) = try JSONNode.reading { () throws(JSONError) in
+            let json: JSONObject = [
+                "platform": try platform.field("rules").value, "byok": try byok.field("rules").value,
+            ]
+            return (json, try Self.platform(platform) + "\n\n" + Self.byok(byok))
+        }
+        output.show(json, text: text)
+    }
+
+    private static func platform(_ answer: JSONNode) throws(JSONError) -> String {
+        var table = Table([
+            ("tier", .left), ("markup", .right), ("by provider", .left), ("version", .right), ("id", .left),
+        ])
+        for rule in try answer.field("rules").array() {
+            var overrides: [String] = []
+            if let list = try rule.optional("provider_overrides") {
+                for (provider, node) in try list.members() {
+                    overrides.append("\(provider) \(try node.shown("markup_value"))")
+                }
+            }
+            table.add([
+                try rule.shown("tier_code"), try markup(rule), overrides.joined(separator: ", "),
+                try rule.shown("version"), try rule.shown("id"),
+            ])
+        }
+        return "platform: the charge is the base cost times the markup\n" + table.text
+    }
+
+    private static func byok(_ answer: JSONNode) throws(JSONError) -> String {
+        var table = Table([
+            ("provider", .left), ("fee", .right), ("least, USD", .right), ("free a month, USD", .right),
+            ("tiers", .left), ("priority", .right), ("version", .right), ("id", .left),
+        ])
+        for rule in try answer.field("rules").array() {
+            table.add([
+                try rule.shown("provider"), try markup(rule), try rule.shown("min_charge"),
+                try rule.shown("free_credits_monthly"),
+                try rule.field("applies_to_tiers").strings().joined(separator: ", "),
+                try rule.shown("priority"),
+                try rule.shown("version"), try rule.shown("id"),
+            ])
+        }
+        return "bring your own key: the provider is paid by the user, Tollgate takes a fee\n" + table.text
+    }
+
+    private static func markup(_ rule: JSONNode) throws(JSONError) -> String {
+        "\(try rule.shown("markup_type")) \(try rule.shown("markup_value"))"
+    }
+}
+
+/// The equation of the books.
+enum BooksText {
+    static func line(_ books: JSONNode) throws(JSONError) -> String {
+        "granted \(Figures.grouped(try books.wide("granted")))"
+            + " = balances \(Figures.grouped(try books.wide("balances")))"
+            + " + charged \(Figures.grouped(try books.wide("charged")))"
+            + " + expired \(Figures.grouped(try books.wide("expired")))"
+    }
+}
+
+struct Status: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Shows how the gateway is: ready, durable, behind, balanced.",
+        discussion: """
+            tollgate status
+
+            Exit code 1 if it is not ready, or if the books do not balance.
+            """)
+
+    @OptionGroup var server: AdminOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let answer = try await server.client.get("/api/v1/status")
+        let (object, rows, isWell) = try JSONNode.reading { () throws(JSONError) in
+            let figures = try answer.field("figures")
+            let reports = try figures.field("reports")
+            let history = try figures.field("history")
+            let books = try figures.field("books")
+            let isReady = try answer.field("ready").bool()
+            let rows = [
+                (
+                    "version",
+                    "\(try answer.shown("version")), up \(try answer.shown("uptime_seconds")) s,"
+                        + " epoch \(try answer.shown("epoch"))"
+                ),
+                (
+                    "ready",
+                    isReady ? "yes" : "no: " + (try answer.field("reasons").strings()).joined(separator: "; ")
+                ),
+                ("connections", try figures.shown("connections")),
+                (
+                    "reports",
+                    "\(Figures.grouped(try reports.wide("charged"))) charged,"
+                        + " \(Figures.grouped(try reports.wide("duplicates"))) duplicates,"
+                        + " \(Figures.grouped(try reports.wide("refused"))) refused,"
+                        + " \(Figures.grouped(try reports.wide("parked"))) parked"
+                ),
+                ("accounts", Figures.grouped(try figures.wide("accounts"))),
+                ("journal", "durable up to LSN \(try figures.field("journal").shown("durable_lsn"))"),
+                ("history", "\(Figures.grouped(try history.wide("lag_entries"))) entries behind"),
+                ("books", "\(try BooksText.line(books)), in nanocredits"),
+            ]
+            return (try answer.object(), rows, isReady ? try books.field("balance").bool() : false)
+        }
+        output.show(object, text: facts(rows, indent: ""))
+        if !isWell { throw CommandFailure.negative("") }
+    }
+}

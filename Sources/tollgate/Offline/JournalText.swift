@@ -1,0 +1,194 @@
+// A journal in words: segments, batches, entries.
+
+import Bytes
+import Journal
+import Ledger
+import Money
+import Pricing
+import StrictJSON
+
+struct JournalText {
+    private let keepsBatches: Bool
+    private let entriesMax: Int
+    private var segments: [(report: SegmentReport, batches: Int, entries: Int)] = []
+    private var batches: [BatchReport] = []
+    private var entries: [JSONObject] = []
+
+    init(keepsBatches: Bool, entriesMax: Int) {
+        self.keepsBatches = keepsBatches
+        self.entriesMax = entriesMax
+    }
+
+    mutating func add(_ segment: SegmentReport) { segments.append((segment, 0, 0)) }
+
+    mutating func add(_ batch: BatchReport, _ body: ByteView) {
+        if batch.status == .whole {
+            segments[segments.count - 1].batches += 1
+            segments[segments.count - 1].entries += Int(batch.header.entryCount)
+        }
+        if keepsBatches { batches.append(batch) }
+        guard entriesMax > 0, batch.status == .whole else { return }
+        addEntries(batch, body)
+        // Only the newest are kept, with room so that this happens seldom.
+        if entries.count > 2 * entriesMax + 1_000 { entries.removeFirst(entries.count - entriesMax) }
+    }
+
+    private mutating func addEntries(_ batch: BatchReport, _ body: ByteView) {
+        var lsn = batch.header.firstLSN
+        do throws(EntryError) {
+            var pieces = PieceReader(body)
+            while let chunk = try pieces.next() {
+                var reader = try ChunkReader(chunk)
+                while true {
+                    let sequence = reader.nextSequence
+                    guard let (time, entry) = try reader.next() else { break }
+                    var object: JSONObject = [
+                        "lsn": .integer(lsn), "shard": .integer(reader.head.shard),
+                        "sequence": .integer(sequence),
+                        "time": .string(time.text),
+                    ]
+                    Self.describe(entry, in: &object)
+                    entries.append(object)
+                    lsn += 1
+                }
+            }
+        } catch {
+            entries.append(["lsn": .integer(lsn), "kind": "unreadable", "problem": .string("\(error)")])
+        }
+    }
+
+    private static func describe(_ entry: Entry, in object: inout JSONObject) {
+        switch entry {
+        case .charged(let charge, _):
+            object["kind"] = charge.state == .parked ? "parked" : "charged"
+            do throws(UnpackingError) {
+                let record = try RecordContent.read(charge.content)
+                object["account"] = .string(record.account.text)
+                object["request_id"] = .string(record.requestID.text)
+                object["provider"] = .string(record.provider.text)
+                object["model"] = .string(record.model.text)
+            } catch {
+                object["problem"] = .string("its record cannot be read at byte \(error.offset)")
+            }
+            object["amount"] = .string(Nanocredits(-charge.charge).text)
+            object["balance_after"] = .string(Nanocredits(charge.balanceAfter).text)
+        case .granted(let grant):
+            object["kind"] = .string("granted, \(grant.kind.name)")
+            object["account"] = .string(grant.path.text)
+            object["amount"] = .string(Nanocredits(grant.amount).text)
+            object["balance_after"] = .string(Nanocredits(grant.balanceAfter).text)
+        case .grantEnded(let ended):
+            object["kind"] = "expired"
+            object["account"] = .string(ended.path.text)
+            object["amount"] = .string(Nanocredits(-ended.amount).text)
+            object["balance_after"] = .string(Nanocredits(ended.balanceAfter).text)
+        case .accountOpened(let opened):
+            object["kind"] = "account opened"
+            object["account"] = .string(opened.path.text)
+        case .accountChanged(let changed):
+            object["kind"] = "account changed"
+            object["account"] = .string(changed.path.text)
+        }
+    }
+
+    // MARK: Showing
+
+    func text(_ verdict: JournalVerdict) -> String {
+        var table = Table([
+            ("segment", .right), ("state", .left), ("epoch", .right), ("first LSN", .right),
+            ("batches", .right),
+            ("entries", .right), ("bytes", .right),
+        ])
+        for (report, batches, entries) in segments {
+            table.add([
+                "\(report.id)", report.kind.rawValue, report.header.map { "\($0.epoch)" } ?? "",
+                report.header.map { "\($0.firstLSN)" } ?? "", "\(batches)", Figures.grouped(entries),
+                Figures.bytes(report.bytes),
+            ])
+        }
+        var parts = [table.text]
+        if !batches.isEmpty { parts.append(batchTable) }
+        if !entries.isEmpty { parts.append(entryTable) }
+        var end =
+            "\(Figures.grouped(verdict.batches)) batches with \(Figures.grouped(verdict.entries)) entries"
+        if let first = verdict.firstLSN, let last = verdict.lastLSN { end += ", LSNs \(first) to \(last)" }
+        if verdict.droppedBytes > 0 {
+            end += "; a torn tail of \(verdict.droppedBytes) bytes nobody was told of"
+        }
+        parts.append(verdict.problem.map { "✗ a start would refuse this journal: \($0)" } ?? "✓ " + end)
+        return parts.joined(separator: "\n\n")
+    }
+
+    private var batchTable: String {
+        var table = Table([
+            ("segment", .right), ("at byte", .right), ("batch", .right), ("state", .left),
+            ("first LSN", .right),
+            ("entries", .right), ("bytes", .right), ("built", .left),
+        ])
+        for batch in batches {
+            table.add([
+                "\(batch.position.segmentID)", "\(batch.position.offset)", "\(batch.header.sequence)",
+                batch.status.rawValue, "\(batch.header.firstLSN)", "\(batch.header.entryCount)",
+                "\(batch.header.bodyBytes)", Timestamp(microseconds: batch.header.wallMicroseconds).text,
+            ])
+        }
+        return table.text
+    }
+
+    private var entryTable: String {
+        var table = Table([
+            ("LSN", .right), ("shard", .right), ("sequence", .right), ("time", .left), ("kind", .left),
+            ("account", .left), ("amount", .right), ("balance after", .right), ("request", .left),
+        ])
+        func text(_ value: JSONValue?) -> String {
+            switch value {
+            case .string(let text), .number(let text): text
+            default: ""
+            }
+        }
+        for entry in entries.suffix(entriesMax) {
+            table.add(
+                [
+                    "lsn", "shard", "sequence", "time", "kind", "account", "amount", "balance_after",
+                    "request_id",
+                ]
+                .map { text(entry[$0]) })
+        }
+        return table.text
+    }
+
+    func json(_ verdict: JournalVerdict) -> JSONObject {
+        var object: JSONObject = [
+            "segments": .array(
+                segments.map { report, batches, entries in
+                    [
+                        "id": .integer(report.id), "path": .string(report.path),
+                        "state": .string(report.kind.rawValue), "bytes": .integer(report.bytes),
+                        "epoch": report.header.map { .integer($0.epoch) } ?? .null,
+                        "first_lsn": report.header.map { .integer($0.firstLSN) } ?? .null,
+                        "batches": .integer(batches), "entries": .integer(entries),
+                    ]
+                }),
+            "batches": .integer(verdict.batches), "entries": .integer(verdict.entries),
+            "first_lsn": verdict.firstLSN.map { .integer($0) } ?? .null,
+            "last_lsn": verdict.lastLSN.map { .integer($0) } ?? .null,
+            "torn_tail_bytes": .integer(verdict.droppedBytes),
+            "problem": verdict.problem.map { .string("\($0)") } ?? .null,
+        ]
+        if keepsBatches {
+            object["batch_list"] = .array(
+                batches.map { batch in
+                    [
+                        "segment": .integer(batch.position.segmentID),
+                        "offset": .integer(batch.position.offset),
+                        "sequence": .integer(batch.header.sequence), "state": .string(batch.status.rawValue),
+                        "first_lsn": .integer(batch.header.firstLSN),
+                        "entries": .integer(batch.header.entryCount),
+                        "body_bytes": .integer(batch.header.bodyBytes),
+                    ]
+                })
+        }
+        if entriesMax > 0 { object["entry_list"] = .array(entries.suffix(entriesMax).map { .object($0) }) }
+        return object
+    }
+}

@@ -1,0 +1,3 @@
+// `tollgate`: the one binary. Everything it can do is a subcommand; see Tollgate.swift.
+
+await Tollgate.runToExit()

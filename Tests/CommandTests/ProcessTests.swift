@@ -1,0 +1,230 @@
+// The binary itself: exit codes that scripts can trust, and one round through a gateway of its own.
+// Method: the built `tollgate` beside the test bundle, on temporary directories and ports of the system's choice.
+
+import Foundation
+import StrictJSON
+import Testing
+
+@testable import tollgate
+
+private struct Outcome {
+    var code: Int32
+    var output: String
+    var errors: String
+}
+
+private enum Binary {
+    static let path: String = {
+        let tests = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+        return tests.deletingLastPathComponent().appendingPathComponent("tollgate").path
+    }()
+
+    /// Runs the binary to its end. What it prints is small, so the pipes hold it.
+    static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Outcome {
+        let (process, output, errors) = start(arguments, environment: environment)
+        try process.run()
+        // Nothing here takes long: what does not end by itself is ended, and fails by its exit code.
+        let watch = DispatchWorkItem { process.terminate() }
+        DispatchQueue.global().asyncAfter(deadline: .now() + 60, execute: watch)
+        defer { watch.cancel() }
+        let out = output.fileHandleForReading.readDataToEndOfFile()
+        let err = errors.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return Outcome(
+            code: process.terminationStatus, output: String(decoding: out, as: UTF8.self),
+            errors: String(decoding: err, as: UTF8.self))
+    }
+
+    static func start(
+        _ arguments: [String], environment: [String: String] = [:]
+    ) -> (process: Process, output: Foundation.Pipe, errors: Foundation.Pipe) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: path)
+        process.arguments = arguments
+        process.environment = ["PATH": "/usr/bin:/bin"].merging(environment) { _, new in new }
+        let (output, errors) = (Foundation.Pipe(), Foundation.Pipe())
+        process.standardOutput = output
+        process.standardError = errors
+        return (process, output, errors)
+    }
+}
+
+/// A directory that goes when the test does.
+private final class TemporaryDirectory {
+    let path: String
+
+    init() throws {
+        path = FileManager.default.temporaryDirectory.appendingPathComponent("tollgate-test-\(UUID())").path
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit {
+        do {
+            try FileManager.default.removeItem(atPath: path)
+        } catch {
+            Issue.record("\(path) could not be removed: \(error)")
+        }
+    }
+}
+
+@Suite("The binary")
+struct ProcessTests {
+    @Test("version says its version, for people and for programs")
+    func version() throws {
+        let text = try Binary.run(["version"])
+        #expect(text.code == 0)
+        #expect(text.output == "tollgate \(ProductVersion.text)\n")
+        let json = try Binary.run(["version", "--output", "json"])
+        #expect(
+            try JSONNode(parsing: Array(json.output.utf8)).field("version").string() == ProductVersion.text)
+    }
+
+    @Test("wrong usage is exit code 2, with help on standard error")
+    func usage() throws {
+        for arguments in [["nonsense"], ["report", "--inptu-tokens", "1"], ["verify"], ["quote"]] {
+            let outcome = try Binary.run(arguments)
+            #expect(outcome.code == 2, "\(arguments)")
+            #expect(outcome.output.isEmpty)
+            #expect(!outcome.errors.isEmpty)
+        }
+        #expect(try Binary.run(["report", "--help"]).code == 0)
+    }
+
+    @Test("a typo in a configuration is exit code 2, and names key, line and the right one")
+    func typo() throws {
+        let directory = try TemporaryDirectory()
+        let file = directory.path + "/tollgate.yaml"
+        try "data_directory: \(directory.path)/data\nlisten:\n  prot: 4770\n".write(
+            toFile: file, atomically: true, encoding: .utf8)
+        for command in ["check-config", "serve"] {
+            let outcome = try Binary.run([command, "--config", file])
+            #expect(outcome.code == 2)
+            #expect(
+                outcome.errors.contains(
+                    "\(file), line 3: `listen.prot` is not a setting; did you mean `listen.port`?"))
+        }
+        let good = try Binary.run(
+            ["check-config", "-d", "/x"], environment: ["TOLLGATE_LISTEN_PORT": "5000"])
+        #expect(good.code == 0)
+        #expect(good.output.contains("environment, TOLLGATE_LISTEN_PORT"))
+    }
+
+    @Test("offline commands on what is no data directory are exit code 2 and make nothing")
+    func noDirectory() throws {
+        let directory = try TemporaryDirectory()
+        for arguments in [["verify"], ["inspect", "checkpoint"], ["inspect", "journal"]] {
+            for path in [directory.path, directory.path + "/missing"] {
+                let outcome = try Binary.run(arguments + [path])
+                #expect(outcome.code == 2, "\(arguments) \(path)")
+                #expect(outcome.errors.contains(path))
+            }
+        }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).isEmpty)
+    }
+
+    @Test("without a gateway the commands that need one are exit code 2 and say where they looked")
+    func noGateway() throws {
+        let admin = try Binary.run(["status", "--admin-port", "1"])
+        #expect(admin.code == 2)
+        #expect(admin.errors.contains("127.0.0.1:1"))
+        let frames = try Binary.run(["balance", "acme", "--port", "1", "--timeout", "1"])
+        #expect(frames.code == 2)
+        #expect(frames.errors.contains("127.0.0.1:1"))
+    }
+
+    @Test("a round through a gateway: open, report, repeat, explain, stop, verify")
+    func round() throws {
+        let directory = try TemporaryDirectory()
+        let data = directory.path + "/data"
+        let (server, output, errors) = Binary.start([
+            "serve", "-d", data, "--set", "listen.port=0", "--set", "admin.port=0", "--set",
+            "journal.segment_bytes=1 MiB", "--output", "json", "--set", "log.level=error",
+        ])
+        try server.run()
+        defer { if server.isRunning { server.terminate() } }
+        let line = output.fileHandleForReading.availableData
+        guard !line.isEmpty else {
+            Issue.record(
+                "no start: \(String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self))"
+            )
+            return
+        }
+        let ready = try JSONNode(parsing: Array(line))
+        let port = "\(try ready.field("listen_port").integer(in: 1...65_535))"
+        let adminPort = "\(try ready.field("admin_port").integer(in: 1...65_535))"
+        func run(_ code: Int32, _ arguments: [String], isFrames: Bool = false) throws -> String {
+            let outcome = try Binary.run(
+                arguments + ["--output", "json"]
+                    + (isFrames ? ["--port", port] : ["--admin-port", adminPort]))
+            #expect(outcome.code == code, "\(arguments): \(outcome.output)\(outcome.errors)")
+            return outcome.output
+        }
+
+        _ = try run(0, ["accounts", "open", "acme", "--tier", "professional", "--credits", "1000"])
+        _ = try run(1, ["accounts", "open", "a b", "--tier", "professional"])
+        let record = [
+            "--account", "acme", "--source", "platform", "--provider", "openai", "--model", "gpt-4o",
+            "--input-tokens", "10000", "--event-time", "2026-11-01T00:00:00Z",
+        ]
+        _ = try run(0, ["quote"] + record, isFrames: true)
+        let first = try run(0, ["report", "--request-id", "r-1"] + record, isFrames: true)
+        // gpt-4o at 2.5 USD per million: 25 credits × 1.8, the override for openai.
+        #expect(first.contains("\"charge\": \"45\""))
+        let again = try run(0, ["report", "--request-id", "r-1"] + record, isFrames: true)
+        #expect(again.contains("\"duplicate\": true"))
+        _ = try run(1, ["report", "--request-id", "r-1", "--output-tokens", "1"] + record, isFrames: true)
+        _ = try run(1, ["balance", "nobody"], isFrames: true)
+        #expect(try run(0, ["balance", "acme"], isFrames: true).contains("\"balance\": \"955\""))
+        #expect(try run(0, ["explain", "r-1"]).contains("\"agrees\": true"))
+        _ = try run(1, ["explain", "r-2"])
+        _ = try run(
+            0, ["credits", "allocate", "acme", "5", "--source", "promo_test", "--idempotency-key", "k"])
+        #expect(
+            try run(
+                0, ["credits", "allocate", "acme", "5", "--source", "promo_test", "--idempotency-key", "k"]
+            )
+            .contains("\"duplicate\": true"))
+        _ = try run(0, ["transactions", "acme"])
+        _ = try run(0, ["rules", "list"])
+        _ = try run(0, ["accounts", "set", "acme", "--status", "suspended", "--reason", "test"])
+        _ = try run(0, ["accounts", "show", "acme"])
+        _ = try run(0, ["status"])
+
+        // A second process on the directory is refused, whatever it wants.
+        #expect(try Binary.run(["verify", data]).code == 2)
+        #expect(
+            try Binary.run(["serve", "-d", data, "--set", "listen.port=0", "--set", "admin.port=0"]).code == 2
+        )
+        #expect(try Binary.run(["inspect", "journal", data]).code == 0)
+
+        server.terminate()
+        server.waitUntilExit()
+        #expect(server.terminationStatus == 0)
+        let verified = try Binary.run(["verify", data, "--output", "json"])
+        #expect(verified.code == 0)
+        #expect(verified.output.contains("\"agrees\": true"))
+        #expect(try Binary.run(["inspect", "checkpoint", data]).code == 0)
+        #expect(try Binary.run(["inspect", "journal", data, "--entries", "5", "--batches"]).code == 0)
+        try expectDamageIsFound(data, directory.path)
+    }
+
+    /// One flipped byte in a copy is exit code 1 and a place.
+    private func expectDamageIsFound(_ data: String, _ scratch: String) throws {
+        let segment = try #require(
+            try FileManager.default.contentsOfDirectory(atPath: data + "/wal").filter { $0.hasSuffix(".seg") }
+                .min())
+        for (number, file) in ["ledger.db", "wal/\(segment)"].enumerated() {
+            let copy = "\(scratch)/copy-\(number)"
+            try FileManager.default.copyItem(atPath: data, toPath: copy)
+            let url = URL(fileURLWithPath: "\(copy)/\(file)")
+            var bytes = try Data(contentsOf: url)
+            // The account's name: in its row of the checkpoint, in its opening entry of the journal.
+            let name = try #require(bytes.range(of: Data("acme".utf8)), "\(file)")
+            bytes[name.lowerBound] ^= 0x20
+            try bytes.write(to: url)
+            let outcome = try Binary.run(["verify", copy])
+            #expect(outcome.code == 1, "\(file): \(outcome.output)\(outcome.errors)")
+            #expect(outcome.output.contains("✗"))
+        }
+    }
+}
