@@ -82,11 +82,19 @@ public struct KeyedHasher {
             offset += 8
         }
         var tail = UInt64(truncatingIfNeeded: buffer.count) &<< 56
-        var shift: UInt64 = 0
-        while offset < buffer.count {
-            tail |= UInt64(unsafe buffer[offset]) &<< shift
-            shift += 8
-            offset += 1
+        let rest = buffer.count - offset
+        if rest > 0 && buffer.count >= 8 {
+            // The last eight bytes, less those that were absorbed already.
+            let last = unsafe UInt64(
+                littleEndian: buffer.loadUnaligned(fromByteOffset: buffer.count - 8, as: UInt64.self))
+            tail |= last &>> UInt64(8 * (8 - rest))
+        } else {
+            var shift: UInt64 = 0
+            while offset < buffer.count {
+                tail |= UInt64(unsafe buffer[offset]) &<< shift
+                shift += 8
+                offset += 1
+            }
         }
         hasher.absorb(tail)
         hasher.v2 ^= 0xee

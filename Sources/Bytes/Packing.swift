@@ -12,36 +12,39 @@
 public struct BytePacker: ~Copyable, @unchecked Sendable {
     @usableFromInline var base: UnsafeMutablePointer<UInt8>
     @usableFromInline var capacity: Int
-    public private(set) var count: Int
+    @usableFromInline var used: Int
+
+    /// The bytes appended so far.
+    @inlinable public var count: Int { used }
 
     /// Room for `capacity` bytes before the first growth.
     public init(capacity: Int = 4096) {
         precondition(capacity > 0)
         unsafe base = .allocate(capacity: capacity)
         self.capacity = capacity
-        count = 0
+        used = 0
     }
 
     deinit { unsafe base.deallocate() }
 
     /// The bytes appended so far; valid until the next append.
-    public var view: ByteView { unsafe ByteView(base, count: count) }
+    @inlinable public var view: ByteView { unsafe ByteView(base, count: count) }
 
-    public mutating func clear() { count = 0 }
+    @inlinable public mutating func clear() { used = 0 }
 
     /// Drops everything after the first `newCount` bytes.
     public mutating func truncate(to newCount: Int) {
         precondition(newCount >= 0 && newCount <= count)
-        count = newCount
+        used = newCount
     }
 
-    @inline(__always)
-    private mutating func reserve(_ more: Int) {
-        if count + more > capacity { grow(to: count + more) }
+    @inlinable @inline(__always)
+    mutating func reserve(_ more: Int) {
+        if used + more > capacity { grow(to: used + more) }
     }
 
-    @inline(never)
-    private mutating func grow(to needed: Int) {
+    @inline(never) @usableFromInline
+    mutating func grow(to needed: Int) {
         let larger = Swift.max(capacity * 2, needed)
         let moved = UnsafeMutablePointer<UInt8>.allocate(capacity: larger)
         unsafe moved.update(from: base, count: count)
@@ -50,37 +53,46 @@ public struct BytePacker: ~Copyable, @unchecked Sendable {
         capacity = larger
     }
 
+    @inlinable
     public mutating func append(byte: UInt8) {
         reserve(1)
-        unsafe base[count] = byte
-        count += 1
+        unsafe base[used] = byte
+        used += 1
     }
 
     /// Appends 1 to 10 bytes.
+    @inlinable
     public mutating func append(_ value: UInt64) {
         reserve(10)
+        if value < 0x80 {
+            unsafe base[used] = UInt8(truncatingIfNeeded: value)
+            used += 1
+            return
+        }
         var rest = value
-        var end = count
+        var end = used
         while rest >= 0x80 {
             unsafe base[end] = UInt8(truncatingIfNeeded: rest) | 0x80
             rest &>>= 7
             end += 1
         }
         unsafe base[end] = UInt8(truncatingIfNeeded: rest)
-        count = end + 1
+        used = end + 1
     }
 
     /// Appends a signed value, small magnitudes in few bytes.
+    @inlinable
     public mutating func append(_ value: Int64) {
         append(UInt64(bitPattern: (value &<< 1) ^ (value &>> 63)))
     }
 
     /// Appends eight bytes, little-endian.
+    @inlinable
     public mutating func append(fixed value: UInt64) {
         reserve(8)
-        unsafe UnsafeMutableRawPointer(base + count)
+        unsafe UnsafeMutableRawPointer(base + used)
             .storeBytes(of: value.littleEndian, as: UInt64.self)
-        count += 8
+        used += 8
     }
 
     /// Overwrites four bytes at `offset`, little-endian.
@@ -98,7 +110,7 @@ public struct BytePacker: ~Copyable, @unchecked Sendable {
         if bytes > 2 {
             reserve(bytes - 2)
             unsafe memmove(base + offset + bytes, base + offset + 2, length)
-            count += bytes - 2
+            used += bytes - 2
         }
         var rest = length
         var at = offset
@@ -112,15 +124,17 @@ public struct BytePacker: ~Copyable, @unchecked Sendable {
     }
 
     /// Appends the bytes alone.
+    @inlinable
     public mutating func append(bytes: ByteView) {
         reserve(bytes.count)
         if let source = unsafe bytes.base {
-            unsafe (base + count).update(from: source, count: bytes.count)
+            unsafe (base + used).update(from: source, count: bytes.count)
         }
-        count += bytes.count
+        used += bytes.count
     }
 
     /// Appends the length and then the bytes.
+    @inlinable
     public mutating func append(prefixed bytes: ByteView) {
         append(UInt64(bytes.count))
         append(bytes: bytes)
