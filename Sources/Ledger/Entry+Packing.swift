@@ -1,0 +1,280 @@
+// The bytes of an entry: how each kind is written, and how it is read back. The picture is in Entry.
+
+import Bytes
+import Pricing
+
+// MARK: - Writing
+
+extension BytePacker {
+    mutating func append(_ value: UInt32) { append(UInt64(value)) }
+
+    /// The length of an entry is written when its end is known: two bytes are kept for it, as a packed
+    /// number of exactly that size. Longer entries move up to make room.
+    mutating func beginEntry(_ kind: EntryKind) -> Int {
+        let start = count
+        append(byte: 0)
+        append(byte: 0)
+        append(byte: kind.rawValue)
+        return start
+    }
+
+    mutating func endEntry(from start: Int) {
+        setPackedLength(at: start, length: count - start - 2)
+    }
+
+    mutating func append(time: Timestamp, _ entry: ChargeEntry, draws: [Draw]) {
+        let start = beginEntry(.charged)
+        var flags: UInt8 = entry.state == .parked ? 1 : 0
+        if entry.standardTierUsed { flags |= 2 }
+        if entry.wallet != entry.account { flags |= 4 }
+        if entry.allowanceUsed != 0 { flags |= 8 }
+        append(byte: flags)
+        append(time.microseconds)
+        append(entry.account)
+        if entry.wallet != entry.account {
+            append(entry.wallet)
+            append(UInt64(entry.walletPathCount))
+        }
+        append(prefixed: entry.tier)
+        append(fixed: entry.key.low)
+        append(fixed: entry.key.high)
+        append(fixed: entry.digest)
+        if entry.state == .parked {
+            append(byte: entry.parkedReason?.rawValue ?? 0)
+        } else {
+            append(UInt64(entry.baseCost))
+            append(UInt64(entry.fee))
+            if entry.allowanceUsed != 0 {
+                append(UInt64(entry.allowanceUsed))
+                append(Int64(entry.month.count))
+            }
+            append(entry.ruleNumber)
+            append(entry.ruleVersion)
+            append(entry.catalogueVersion)
+        }
+        append(entry.balanceAfter)
+        append(UInt64(draws.count))
+        for draw in draws {
+            append(draw.grant)
+            append(UInt64(draw.amount))
+        }
+        append(bytes: entry.content)
+        endEntry(from: start)
+    }
+
+    mutating func append(time: Timestamp, _ entry: GrantEntry) {
+        let start = beginEntry(.granted)
+        append(time.microseconds)
+        append(entry.wallet)
+        append(byte: entry.kind.rawValue)
+        append(UInt64(entry.burnOrder))
+        append(UInt64(entry.amount))
+        append(UInt64(entry.debtRepaid))
+        append(entry.expiresAt.microseconds)
+        append(byte: entry.key == nil ? 0 : 1)
+        if let key = entry.key {
+            append(fixed: key.low)
+            append(fixed: key.high)
+            append(fixed: entry.digest)
+        }
+        append(entry.balanceAfter)
+        append(prefixed: entry.path)
+        append(prefixed: entry.source)
+        append(prefixed: entry.metadata)
+        append(prefixed: entry.idempotencyKey)
+        endEntry(from: start)
+    }
+
+    mutating func append(time: Timestamp, _ entry: GrantEndedEntry) {
+        let start = beginEntry(.grantEnded)
+        append(time.microseconds)
+        append(entry.wallet)
+        append(entry.grant)
+        append(UInt64(entry.amount))
+        append(byte: entry.cause.rawValue)
+        append(entry.balanceAfter)
+        append(prefixed: entry.path)
+        endEntry(from: start)
+    }
+
+    mutating func append(time: Timestamp, _ entry: AccountOpenedEntry) {
+        let start = beginEntry(.accountOpened)
+        append(time.microseconds)
+        append(entry.account)
+        append(byte: (entry.ownsWallet ? 1 : 0) | (entry.unlimited ? 2 : 0))
+        append(UInt64(entry.overdraftLimit))
+        append(prefixed: entry.path)
+        append(prefixed: entry.tier)
+        endEntry(from: start)
+    }
+
+    mutating func append(time: Timestamp, _ entry: AccountChangedEntry) {
+        let start = beginEntry(.accountChanged)
+        append(time.microseconds)
+        append(entry.account)
+        append(byte: entry.status.rawValue)
+        append(byte: entry.unlimited ? 1 : 0)
+        append(UInt64(entry.overdraftLimit))
+        append(prefixed: entry.path)
+        append(prefixed: entry.tier)
+        append(prefixed: entry.reason)
+        endEntry(from: start)
+    }
+}
+
+// MARK: - Reading
+
+extension ByteUnpacker {
+    mutating func timestamp() throws(UnpackingError) -> Timestamp {
+        Timestamp(microseconds: try signed())
+    }
+
+    mutating func unsigned32() throws(UnpackingError) -> UInt32 {
+        let start = offset
+        guard let value = UInt32(exactly: try unsigned()) else { throw UnpackingError(offset: start) }
+        return value
+    }
+
+    /// An amount that is never negative.
+    mutating func amount() throws(UnpackingError) -> Int64 {
+        let start = offset
+        guard let value = Int64(exactly: try unsigned()) else { throw UnpackingError(offset: start) }
+        return value
+    }
+
+    /// A byte of flags. A flag from the future changes what follows, so it is not skipped.
+    mutating func flags(max: UInt8) throws(UnpackingError) -> UInt8 {
+        let start = offset
+        let flags = try byte()
+        guard flags <= max else { throw UnpackingError(offset: start) }
+        return flags
+    }
+
+    /// Nothing comes after the last field: what does was written by a version that knows more.
+    func end() throws(UnpackingError) {
+        guard isAtEnd else { throw UnpackingError(offset: offset) }
+    }
+
+    /// Reads the fields of a charge; the draws go to `draws`, which is emptied first.
+    mutating func charge(draws: inout [Draw]) throws(UnpackingError) -> (Timestamp, ChargeEntry) {
+        var entry = ChargeEntry()
+        let flags = try flags(max: 15)
+        entry.state = flags & 1 == 0 ? .charged : .parked
+        entry.standardTierUsed = flags & 2 != 0
+        let time = try timestamp()
+        entry.account = try unsigned32()
+        entry.wallet = entry.account
+        if flags & 4 != 0 {
+            entry.wallet = try unsigned32()
+            let at = offset
+            guard let count = UInt8(exactly: try unsigned()) else { throw UnpackingError(offset: at) }
+            entry.walletPathCount = Int(count)
+        }
+        entry.tier = try prefixed()
+        let low = try fixed()
+        entry.key = Hash128(low: low, high: try fixed())
+        entry.digest = try fixed()
+        if entry.state == .parked {
+            let at = offset
+            guard let reason = Reason(rawValue: try byte()) else { throw UnpackingError(offset: at) }
+            entry.parkedReason = reason
+        } else {
+            entry.baseCost = try amount()
+            entry.fee = try amount()
+            if flags & 8 != 0 {
+                entry.allowanceUsed = try amount()
+                let at = offset
+                guard let month = CalendarMonth(stored: try signed()), entry.allowanceUsed <= entry.fee
+                else { throw UnpackingError(offset: at) }
+                entry.month = month
+            }
+            entry.ruleNumber = try unsigned32()
+            entry.ruleVersion = try unsigned32()
+            entry.catalogueVersion = try unsigned32()
+        }
+        entry.balanceAfter = try signed()
+        draws.removeAll(keepingCapacity: true)
+        let drawCount = try unsigned()
+        guard drawCount <= UInt64(view.count - offset) else { throw UnpackingError(offset: offset) }
+        for _ in 0..<drawCount {
+            let grant = try unsigned()
+            draws.append(Draw(grant: grant, amount: try amount()))
+        }
+        entry.content = try bytes(view.count - offset)
+        return (time, entry)
+    }
+
+    mutating func grant() throws(UnpackingError) -> (Timestamp, GrantEntry) {
+        var entry = GrantEntry()
+        let time = try timestamp()
+        entry.wallet = try unsigned32()
+        let at = offset
+        guard let kind = GrantKind(rawValue: try byte()), let order = UInt16(exactly: try unsigned())
+        else { throw UnpackingError(offset: at) }
+        entry.kind = kind
+        entry.burnOrder = order
+        entry.amount = try amount()
+        entry.debtRepaid = try amount()
+        guard entry.debtRepaid <= entry.amount else { throw UnpackingError(offset: at) }
+        entry.expiresAt = try timestamp()
+        if try flags(max: 1) == 1 {
+            let low = try fixed()
+            entry.key = Hash128(low: low, high: try fixed())
+            entry.digest = try fixed()
+        }
+        entry.balanceAfter = try signed()
+        entry.path = try prefixed()
+        entry.source = try prefixed()
+        entry.metadata = try prefixed()
+        entry.idempotencyKey = try prefixed()
+        try end()
+        return (time, entry)
+    }
+
+    mutating func grantEnded() throws(UnpackingError) -> (Timestamp, GrantEndedEntry) {
+        var entry = GrantEndedEntry()
+        let time = try timestamp()
+        entry.wallet = try unsigned32()
+        entry.grant = try unsigned()
+        entry.amount = try amount()
+        let at = offset
+        guard let cause = GrantEndedEntry.Cause(rawValue: try byte()) else {
+            throw UnpackingError(offset: at)
+        }
+        entry.cause = cause
+        entry.balanceAfter = try signed()
+        entry.path = try prefixed()
+        try end()
+        return (time, entry)
+    }
+
+    mutating func accountOpened() throws(UnpackingError) -> (Timestamp, AccountOpenedEntry) {
+        var entry = AccountOpenedEntry()
+        let time = try timestamp()
+        entry.account = try unsigned32()
+        let flags = try flags(max: 3)
+        entry.ownsWallet = flags & 1 != 0
+        entry.unlimited = flags & 2 != 0
+        entry.overdraftLimit = try amount()
+        entry.path = try prefixed()
+        entry.tier = try prefixed()
+        try end()
+        return (time, entry)
+    }
+
+    mutating func accountChanged() throws(UnpackingError) -> (Timestamp, AccountChangedEntry) {
+        var entry = AccountChangedEntry()
+        let time = try timestamp()
+        entry.account = try unsigned32()
+        let at = offset
+        guard let status = AccountStatus(rawValue: try byte()) else { throw UnpackingError(offset: at) }
+        entry.status = status
+        entry.unlimited = try flags(max: 1) == 1
+        entry.overdraftLimit = try amount()
+        entry.path = try prefixed()
+        entry.tier = try prefixed()
+        entry.reason = try prefixed()
+        try end()
+        return (time, entry)
+    }
+}
