@@ -122,6 +122,12 @@ let package = Package(
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: settings),
         .testTarget(name: "GatewayTests", dependencies: ["Gateway"], swiftSettings: settings),
         .testTarget(
+            name: "TransportTests",
+            dependencies: [
+                "Transport", "TollgateClient", "Wire", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "TollgateClientTests",
             dependencies: [
                 "TollgateClient", .product(name: "NIOCore", package: "swift-nio"),

@@ -27,11 +27,11 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     /// Answers that wait for the journal, oldest first.
     private var held: CircularBuffer<HeldAnswers> = []
     /// Calls read and not answered yet, those that wait for history included.
-    private(set) var inFlight = 0
-    /// Bytes handed to the socket and not taken by it.
-    private var unreadBytes = 0
+    private var inFlight = 0
     private var wantsRead = false
     private var isClosing = false
+    /// Since when the connection only waits for the socket to take the last answers.
+    private var lastFlushSince: NIODeadline?
     private var lastRead = NIODeadline.now()
     private var partialSince: NIODeadline?
     private var stalledSince: NIODeadline?
@@ -83,6 +83,19 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
 
     func close() { context?.close(promise: nil) }
 
+    /// Whether calls wait for their answer, or answers for the socket.
+    var isBusy: Bool { inFlight > 0 || unsentBytes > 0 }
+
+    /// Bytes handed to the socket and not taken by it.
+    private var unsentBytes: Int {
+        guard let context, let options = context.channel.syncOptions else { return 0 }
+        do {
+            return try options.getOption(.bufferedWritableBytes)
+        } catch {
+            return 0  // The channel is closed: nothing is sent any more.
+        }
+    }
+
     func beginDrain() {
         guard let context, !isClosing else { return }
         server.encoder.append(draining: "the gateway is stopping; send new calls elsewhere", to: &answers)
@@ -97,11 +110,16 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
             guard let context = connection.context else { return }
             let now = NIODeadline.now()
             let limits = connection.server.limits
-            if let since = connection.partialSince, now - since > .seconds(limits.partialFrameSecondsMax) {
-                return connection.refuse(
-                    context, Refusal(.deadlineExceeded, field: .call), because: "a frame stayed incomplete")
+            if connection.wantsRead, connection.partialSince != nil {
+                // It is this side that does not read: the rest of the frame may have been sent long ago.
+                connection.partialSince = now
             }
-            if let since = connection.stalledSince, now - since > .seconds(limits.writeStallSecondsMax) {
+            if let since = connection.partialSince, now - since > .seconds(limits.partialFrameSecondsMax) {
+                connection.refusePartial(context)
+            }
+            if let since = connection.stalledSince ?? connection.lastFlushSince,
+                now - since > .seconds(limits.writeStallSecondsMax)
+            {
                 return context.close(promise: nil)
             }
             if connection.inFlight == 0, now - connection.lastRead > .seconds(limits.idleSecondsMax) {
@@ -154,8 +172,7 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
         let cycle = lane.end()
         if let failure {
             // What came before the frame at fault is answered; the stream behind it cannot be read.
-            server.encoder.append(
-                Refusal(.invalidArgument, field: .call), in: .frame(callID: 0), to: &answers)
+            server.encoder.append(failure.refusal, in: .frame(callID: 0), to: &answers)
             server.gateway.count(malformed: failure)
             isClosing = true
         }
@@ -419,17 +436,24 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
         resumeReading(context)
     }
 
-    /// A frame that cannot be understood: say so and close.
-    private func refuse(_ context: ChannelHandlerContext, _ refusal: Refusal, because: StaticString) {
-        server.encoder.append(refusal, in: .frame(callID: 0), to: &answers)
+    /// A frame stayed incomplete: say so and close.
+    private func refusePartial(_ context: ChannelHandlerContext) {
+        partial = nil
+        partialSince = nil
+        server.encoder.append(
+            Refusal(.deadlineExceeded, field: .call), in: .frame(callID: 0), to: &answers)
         isClosing = true
         flushAnswers(context, cycle: 0)
         closeIfDone()
     }
 
     private func closeIfDone() {
-        guard isClosing, held.isEmpty, inFlight <= 0, let context else { return }
-        context.close(promise: nil)
+        guard isClosing, held.isEmpty, inFlight <= 0, let context, lastFlushSince == nil else { return }
+        // A close drops what the socket has not taken, so it waits for the last answer. A client that
+        // does not read its answers is cut off by the watch.
+        lastFlushSince = .now()
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in bound.value.close() }
     }
 
     // MARK: - Back-pressure
@@ -449,6 +473,7 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         stalledSince = context.channel.isWritable ? nil : .now()
+        if lastFlushSince != nil { lastFlushSince = .now() }
         resumeReading(context)
         context.fireChannelWritabilityChanged()
     }

@@ -90,7 +90,7 @@ final class LoopServer {
     }
 
     /// Whether some connection still waits for answers.
-    var isBusy: Bool { connections.values.contains { $0.inFlight > 0 } }
+    var isBusy: Bool { connections.values.contains { $0.isBusy } }
 
     func closeAll() {
         for connection in connections.values { connection.close() }

@@ -1,0 +1,142 @@
+// What a client that keeps to the contract is answered.
+
+import Gateway
+import Ledger
+import Pricing
+import Testing
+import Transport
+
+@Suite("answers of the transport", .serialized)
+struct AnswerTests {
+    @Test("each call gets its answer, under its own id")
+    func everyCall() async throws {
+        try await withServer { running in
+            let client = try RawClient(running.server.port)
+            let report = TestReport(id: "one")
+            try await client.send(report.quoteFrame(1))
+            guard case .quote(let charge) = try await client.answer() else {
+                Issue.record("a quote is answered with a quote")
+                return
+            }
+            try await client.send(report.frame(2))
+            let first = try #require(try await client.answer().receipt)
+            #expect(first.charge == charge && charge > 0 && !first.duplicate)
+            try await client.send(report.frame(3))
+            let again = try #require(try await client.answer().receipt)
+            #expect(again.duplicate && again.sequence == first.sequence && again.charge == charge)
+            var other = report
+            other.inputTokens += 1
+            try await client.send(other.frame(4))
+            #expect(
+                try await client.answers(1) == [.init(callID: 4, answer: .status("IDEMPOTENCY_CONFLICT"))])
+            try await client.send(TestReport(id: "two", account: "acme//x").frame(5))
+            #expect(try await client.answer() == .status("INVALID_ARGUMENT"))
+            try await client.send(balanceFrame("acme/search", 6))
+            #expect(try await client.answer() == .balance(1_000_000_000_000 - charge))
+            try await client.send(balanceFrame("nobody", 7))
+            #expect(try await client.answer() == .status("ACCOUNT_NOT_FOUND"))
+            try await client.send(pingFrame([1, 2, 3], 8))
+            #expect(try await client.answers(1) == [.init(callID: 8, answer: .pong([1, 2, 3]))])
+        }
+    }
+
+    @Test("holds are not carried out yet, and a frame without a call is refused")
+    func otherCalls() async throws {
+        try await withServer { running in
+            let client = try RawClient(running.server.port)
+            for field: UInt8 in 6...9 {
+                try await client.send(frame([0x08, field, field << 3 | 2, 0]))
+                #expect(
+                    try await client.answers(1)
+                        == [.init(callID: UInt64(field), answer: .status("UNIMPLEMENTED"))])
+            }
+            try await client.send(frame([0x08, 99]))
+            #expect(try await client.answers(1) == [.init(callID: 99, answer: .status("INVALID_ARGUMENT"))])
+        }
+    }
+
+    @Test("a frame that is cut anywhere is answered the same")
+    func cuts() async throws {
+        try await withServer { running in
+            let client = try RawClient(running.server.port)
+            let bytes = TestReport(id: "cut").frame(9)
+            try await client.send(bytes)
+            let first = try #require(try await client.answer().receipt)
+            for cut in 1..<bytes.count {
+                try await client.send(Array(bytes[..<cut]))
+                try await Task.sleep(for: .milliseconds(1))
+                try await client.send(Array(bytes[cut...]))
+                let again = try #require(try await client.answer().receipt)
+                #expect(again.duplicate && again.sequence == first.sequence, "cut at \(cut)")
+            }
+        }
+    }
+
+    @Test("many frames in one send are all answered, though few may be under way")
+    func pipelined() async throws {
+        try await withServer {
+            $0.inFlightMax = 8
+        } _: { running in
+            let client = try RawClient(running.server.port)
+            let count = 2_000
+            let bytes = (0..<count).flatMap { TestReport(id: "r\($0)").frame(UInt64($0 + 1)) }
+            try await client.send(bytes)
+            let answers = try await client.answers(count)
+            #expect(Set(answers.map(\.callID)) == Set(1...UInt64(count)))
+            let receipts = answers.compactMap(\.answer.receipt)
+            #expect(receipts.count == count && receipts.allSatisfy { !$0.duplicate })
+            #expect(Set(receipts.map(\.sequence)).count == count)
+            let spent = receipts.reduce(0) { $0 + $1.charge }
+            #expect(try await running.balance() == 1_000_000_000_000 - spent)
+        }
+    }
+
+    @Test("a bad record in a batch is refused, and the others are answered")
+    func batch() async throws {
+        try await withServer { running in
+            let client = try RawClient(running.server.port)
+            try await client.send(batchFrame(["a", "", "b", "a"], callID: 3))
+            guard case .batch(let results) = try await client.answer() else {
+                Issue.record("a batch is answered with a batch")
+                return
+            }
+            #expect(results.count == 4)
+            #expect(results[0].receipt?.duplicate == false)
+            #expect(results[1] == .status("INVALID_ARGUMENT"))
+            #expect(results[2].receipt?.duplicate == false)
+            #expect(results[3].receipt?.duplicate == true)
+            #expect(results[3].receipt?.sequence == results[0].receipt?.sequence)
+        }
+    }
+
+    @Test("a record that memory no longer vouches for is answered from history")
+    func history() async throws {
+        let directory = try TemporaryDirectory()
+        let late = TestReport(id: "late")
+        var running = try await RunningServer.start(directory)
+        await running.openAccount()
+        var client = try RawClient(running.server.port)
+        try await client.send(late.frame(1))
+        let first = try #require(try await client.answer().receipt)
+        try await running.gateway.waitForHistory()
+        try await running.stop()
+
+        running = try await RunningServer.start(directory)
+        client = try RawClient(running.server.port)
+        try await client.send(late.frame(2) + pingFrame([7], 3))
+        let answers = try await client.answers(2)
+        let again = try #require(answers.first { $0.callID == 2 }?.answer.receipt)
+        #expect(again.duplicate && again.sequence == first.sequence && again.charge == first.charge)
+        #expect(answers.contains(.init(callID: 3, answer: .pong([7]))))
+        try await client.send(batchFrame(["fresh", "late", ""], callID: 4, eventTime: late.eventTime))
+        guard case .batch(let results) = try await client.answer() else {
+            Issue.record("a batch is answered with a batch")
+            return
+        }
+        #expect(results[0].receipt?.duplicate == false)
+        #expect(results[1].receipt?.duplicate == true)
+        #expect(results[1].receipt?.sequence == first.sequence)
+        #expect(results[2] == .status("INVALID_ARGUMENT"))
+        try await running.stop()
+    }
+}
