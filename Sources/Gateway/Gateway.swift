@@ -108,9 +108,15 @@ public final class Gateway: Sendable {
     /// `durableCycle` when nothing is to be waited for. See `AnswerMark` for why this is enough.
     func settle(_ mark: AnswerMark) -> UInt64 {
         if mark.stagedShards.isEmpty { return mark.takenCycle }
-        let cycle = feed.handOver(mark.stagedShards, journal: journal)
+        return max(handOver(mark.stagedShards), mark.takenCycle)
+    }
+
+    /// Hands what these shards have staged to the journal and wakes it. Returns the cycle that takes it at
+    /// the latest.
+    func handOver(_ shards: ShardSet) -> UInt64 {
+        let cycle = feed.handOver(shards, journal: journal)
         journal.wake()
-        return max(cycle, mark.takenCycle)
+        return cycle
     }
 
     /// The journal is so far behind that connections should not be read.

@@ -30,7 +30,11 @@ public final class Lane {
     private var bookNumber: UInt64
     private var now = Timestamp(microseconds: 0)
     /// What the answers of this read wait for.
-    public private(set) var mark = AnswerMark()
+    private var mark = AnswerMark()
+    /// The shards that the reads since the last hand-over saw with staged entries.
+    private var staged = ShardSet()
+    /// The cycle that takes what was handed over last.
+    private var handedCycle: UInt64 = 0
     private var counts = ReportCounts()
 
     public init(_ gateway: Gateway) {
@@ -135,11 +139,33 @@ public final class Lane {
         try ledger.summary(of: path, now: now, mark: &mark)
     }
 
-    /// Ends a read: wakes the journal if anything was staged, and returns the cycle that the answers
-    /// wait for; at most `gateway.durableCycle` when they may leave at once.
-    public func end() -> UInt64 {
+    /// Ends a read and returns what its answers wait for; `cycle(for:)` tells when that is durable, once
+    /// `handOver` was called.
+    public func endRead() -> AnswerMark {
+        staged.formUnion(mark.stagedShards)
+        return mark
+    }
+
+    /// Hands what was staged by all reads since the last time to the journal, and wakes it: once for
+    /// everything that an event loop found to read, so that a wake-up and a batch are shared.
+    public func handOver() {
         if counts.isWorthMerging { gateway.merge(&counts) }
-        return gateway.settle(mark)
+        guard !staged.isEmpty else { return }
+        handedCycle = gateway.handOver(staged)
+        staged = ShardSet()
+    }
+
+    /// The cycle that answers with this mark wait for, after `handOver`: at most `gateway.durableCycle` when
+    /// they may leave at once.
+    public func cycle(for mark: AnswerMark) -> UInt64 {
+        mark.stagedShards.isEmpty ? mark.takenCycle : max(handedCycle, mark.takenCycle)
+    }
+
+    /// Ends a read that shares nothing with others: `endRead`, `handOver` and `cycle(for:)` in one.
+    public func end() -> UInt64 {
+        let mark = endRead()
+        handOver()
+        return cycle(for: mark)
     }
 }
 

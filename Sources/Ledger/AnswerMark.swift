@@ -1,7 +1,7 @@
 // What an answer waits for.
 //
 // An answer must not leave before the state it was taken from is durable. While it is decided, the
-// shards with staged entries that it saw are gathered in its mark. Then, once for all answers of a read:
+// shards with staged entries that it saw are gathered in its mark. Then, once for all that is read in one go:
 //
 //      1. the shards' staged entries are moved to the outbox      (Ledger.handOver)
 //      2. the number of the journal's cycle is read               c
@@ -31,6 +31,14 @@ public struct ShardSet: Hashable, Sendable {
 
     public var isEmpty: Bool { word0 | word1 | word2 | word3 == 0 }
 
+    /// Adds the shards of another set.
+    public mutating func formUnion(_ other: ShardSet) {
+        word0 |= other.word0
+        word1 |= other.word1
+        word2 |= other.word2
+        word3 |= other.word3
+    }
+
     @inline(__always)
     mutating func insert(_ shard: Int) {
         let bit: UInt64 = 1 &<< UInt64(shard & 63)
@@ -45,12 +53,18 @@ public struct ShardSet: Hashable, Sendable {
     /// Calls `body` with each shard of the set, lowest first.
     @inline(__always)
     func forEach(_ body: (Int) -> Void) {
-        for (index, word) in [word0, word1, word2, word3].enumerated() {
-            var bits = word
-            while bits != 0 {
-                body(index * 64 + bits.trailingZeroBitCount)
-                bits &= bits - 1
-            }
+        Self.forEach(in: word0, from: 0, body)
+        Self.forEach(in: word1, from: 64, body)
+        Self.forEach(in: word2, from: 128, body)
+        Self.forEach(in: word3, from: 192, body)
+    }
+
+    @inline(__always)
+    private static func forEach(in word: UInt64, from first: Int, _ body: (Int) -> Void) {
+        var bits = word
+        while bits != 0 {
+            body(first + bits.trailingZeroBitCount)
+            bits &= bits - 1
         }
     }
 }
@@ -63,6 +77,12 @@ public struct AnswerMark: Hashable, Sendable {
     public private(set) var stagedShards = ShardSet()
 
     public init() {}
+
+    /// Waits for what another mark waits for, too.
+    public mutating func formUnion(_ other: AnswerMark) {
+        takenCycle = max(takenCycle, other.takenCycle)
+        stagedShards.formUnion(other.stagedShards)
+    }
 
     @inline(__always)
     mutating func include(_ state: borrowing ShardState) {

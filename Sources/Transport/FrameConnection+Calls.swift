@@ -164,7 +164,7 @@ extension FrameConnection {
 
     /// Takes up a frame that waited for history.
     private func resume(_ message: [UInt8], history: [HistoryAnswer]) {
-        guard let context else { return }
+        guard context != nil else { return }
         let lane = server.lane
         lane.begin()
         message.withView { message in
@@ -186,7 +186,6 @@ extension FrameConnection {
         }
         lane.clearPrepared()
         server.decoder.reset()
-        flushAnswers(context, cycle: lane.end())
-        closeIfDone()
+        answerAtEndOfTurn(lane.endRead())
     }
 }

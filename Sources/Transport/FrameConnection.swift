@@ -1,8 +1,10 @@
 // One connection of the framed protocol.
 //
 // All frames of a read are handled in one go: decoded, prepared, decided, and their answers written into
-// one buffer, which leaves when the journal has made durable what the answers were taken from. A client
-// that does not read, or that has too much under way, is not read from until it has caught up.
+// one buffer. At the end of the event loop's turn, when every connection that had something to read was
+// read, the journal is handed all of it at once (`LoopServer.endTurn`), and the buffer leaves when what the
+// answers were taken from is durable. A client that does not read, or that has too much under way, is not
+// read from until it has caught up.
 
 import Bytes
 import Gateway
@@ -21,9 +23,11 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     private(set) var context: ChannelHandlerContext?
     /// The beginning of a frame that has not arrived whole.
     private var partial: ByteBuffer?
-    /// The answers of the read under way.
+    /// The answers of the turn under way, how many they are, and what they wait for.
     var answers: NIOOutput
     var answerCount = 0
+    private var mark = AnswerMark()
+    private var isAnswering = false
     /// Answers that wait for the journal, oldest first.
     private var held: CircularBuffer<HeldAnswers> = []
     /// Calls read and not answered yet, those that wait for history included.
@@ -84,7 +88,7 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     func close() { context?.close(promise: nil) }
 
     /// Whether calls wait for their answer, or answers for the socket.
-    var isBusy: Bool { inFlight > 0 || unsentBytes > 0 }
+    var isBusy: Bool { inFlight > 0 || isAnswering || unsentBytes > 0 }
 
     /// Bytes handed to the socket and not taken by it.
     private var unsentBytes: Int {
@@ -97,9 +101,9 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     }
 
     func beginDrain() {
-        guard let context, !isClosing else { return }
+        guard context != nil, !isClosing else { return }
         server.encoder.append(draining: "the gateway is stopping; send new calls elsewhere", to: &answers)
-        flushAnswers(context, cycle: 0)
+        answerAtEndOfTurn(AnswerMark())
     }
 
     /// Looks every second for a frame that stays incomplete, a client that does not read, and silence.
@@ -115,7 +119,7 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
                 connection.partialSince = now
             }
             if let since = connection.partialSince, now - since > .seconds(limits.partialFrameSecondsMax) {
-                connection.refusePartial(context)
+                connection.refusePartial()
             }
             if let since = connection.stalledSince ?? connection.lastFlushSince,
                 now - since > .seconds(limits.writeStallSecondsMax)
@@ -140,7 +144,7 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
             whole.writeBuffer(&received)
             received = whole
         }
-        handle(&received, context)
+        handle(&received)
         if isClosing { return }
         if received.readableBytes > 0 {
             received.discardReadBytes()
@@ -152,7 +156,7 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     }
 
     /// Handles the whole frames at the front of `received`, and leaves the rest.
-    private func handle(_ received: inout ByteBuffer, _ context: ChannelHandlerContext) {
+    private func handle(_ received: inout ByteBuffer) {
         let lane = server.lane
         lane.begin()
         var consumed = 0
@@ -169,15 +173,13 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
         received.moveReaderIndex(forwardBy: consumed)
         if consumed > 0 { partialSince = nil }
         server.decoder.reset()
-        let cycle = lane.end()
         if let failure {
             // What came before the frame at fault is answered; the stream behind it cannot be read.
             server.encoder.append(failure.refusal, in: .frame(callID: 0), to: &answers)
             server.gateway.count(malformed: failure)
             isClosing = true
         }
-        flushAnswers(context, cycle: cycle)
-        if failure != nil { closeIfDone() }
+        answerAtEndOfTurn(lane.endRead())
     }
 
     private func handleFrames(_ all: ByteView, consumed: inout Int) throws(WireError) {
@@ -217,17 +219,29 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
 
     // MARK: - Answers
 
-    /// Sends the answers of this read, now or when `cycle` is durable.
-    func flushAnswers(_ context: ChannelHandlerContext, cycle: UInt64) {
+    /// Sends what was answered when the loop's turn ends, or when what `mark` saw is durable.
+    func answerAtEndOfTurn(_ mark: AnswerMark) {
         guard answers.buffer.readableBytes > 0 else { return }
+        self.mark.formUnion(mark)
+        if isAnswering { return }
+        isAnswering = true
+        server.answer(self)
+    }
+
+    /// Sends the answers of this turn, now or when they are durable. The lane has handed over its entries.
+    func flushAnswers() {
+        isAnswering = false
+        guard let context else { return }
+        let cycle = server.lane.cycle(for: mark)
         let buffer = answers.buffer
         let count = answerCount
         answers = NIOOutput(context.channel.allocator.buffer(capacity: buffer.readableBytes))
         answerCount = 0
+        mark = AnswerMark()
         if held.isEmpty, cycle <= server.gateway.durableCycle {
             send(buffer, count: count, context)
             context.flush()
-            return
+            return closeIfDone()
         }
         let isFirst = held.isEmpty
         held.append(HeldAnswers(cycle: max(cycle, held.last?.cycle ?? 0), buffer: buffer, count: count))
@@ -255,18 +269,19 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     }
 
     /// A frame stayed incomplete: say so and close.
-    private func refusePartial(_ context: ChannelHandlerContext) {
+    private func refusePartial() {
         partial = nil
         partialSince = nil
         server.encoder.append(
             Refusal(.deadlineExceeded, field: .call), in: .frame(callID: 0), to: &answers)
         isClosing = true
-        flushAnswers(context, cycle: 0)
-        closeIfDone()
+        answerAtEndOfTurn(AnswerMark())
     }
 
     func closeIfDone() {
-        guard isClosing, held.isEmpty, inFlight <= 0, let context, lastFlushSince == nil else { return }
+        guard isClosing, !isAnswering, held.isEmpty, inFlight <= 0, let context, lastFlushSince == nil else {
+            return
+        }
         // A close drops what the socket has not taken, so it waits for the last answer. A client that
         // does not read its answers is cut off by the watch.
         lastFlushSince = .now()

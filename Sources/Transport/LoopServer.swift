@@ -22,6 +22,8 @@ final class LoopServer {
     var calls: [PendingCall] = []
     var results: [Wire.ReportAnswer] = []
     private(set) var connections: [ObjectIdentifier: FrameConnection] = [:]
+    /// Connections with answers that wait for the end of the loop's turn.
+    private var answering: [FrameConnection] = []
     private var waiting: [FrameConnection] = []
     /// Connections that are not read because the journal is behind.
     private var paused: [FrameConnection] = []
@@ -48,6 +50,25 @@ final class LoopServer {
     func add(_ connection: FrameConnection) { connections[ObjectIdentifier(connection)] = connection }
 
     func remove(_ connection: FrameConnection) { connections[ObjectIdentifier(connection)] = nil }
+
+    /// Notes that a connection has answers. They are handed to the journal at the end of the loop's turn, all
+    /// of the turn's in one go: the tasks of an event loop run after everything that was ready to be read.
+    func answer(_ connection: FrameConnection) {
+        answering.append(connection)
+        guard answering.count == 1 else { return }
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        eventLoop.execute { bound.value.endTurn() }
+    }
+
+    private func endTurn() {
+        lane.handOver()
+        var ended: [FrameConnection] = []
+        swap(&ended, &answering)
+        for connection in ended { connection.flushAnswers() }
+        ended.removeAll(keepingCapacity: true)
+        if answering.isEmpty { swap(&ended, &answering) }
+        if !waiting.isEmpty { release(through: gateway.durableCycle) }
+    }
 
     /// Notes that a connection has answers that wait for the journal.
     func wait(_ connection: FrameConnection) { waiting.append(connection) }
