@@ -47,9 +47,10 @@ let package = Package(
         .executableTarget(
             name: "loadtest",
             dependencies: [
-                "Wire", "Platform",
+                "Wire", "Platform", "Gateway",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             path: "Loadtest",
             swiftSettings: settings),

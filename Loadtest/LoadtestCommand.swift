@@ -21,9 +21,18 @@ import Platform
 
 /// The command line.
 @main
-struct LoadtestCommand: ParsableCommand {
+struct Loadtest: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "loadtest",
+        abstract: "Loads a Tollgate gateway, measures it, and checks its books.",
+        subcommands: [LoadtestCommand.self, InProcessCommand.self],
+        defaultSubcommand: LoadtestCommand.self)
+}
+
+/// The load over TCP: what `loadtest` does without the name of a subcommand.
+struct LoadtestCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tcp",
         abstract: "Drives a Tollgate gateway over framed TCP, measures it, and checks its books.",
         discussion: """
             Highest rate:    loadtest --connections 4 --in-flight 1024 --duration 10

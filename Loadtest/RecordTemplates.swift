@@ -84,7 +84,7 @@ final class RecordTemplates {
     }
 
     @inline(__always)
-    private static func digitCount(_ value: UInt32) -> Int {
+    static func digitCount(_ value: UInt32) -> Int {
         var (limit, digits): (UInt32, Int) = (10, 1)
         while value >= limit && digits < digitsMax {
             limit *= 10
@@ -94,7 +94,7 @@ final class RecordTemplates {
     }
 
     @inline(__always)
-    private static func patch(hexadecimal value: UInt64, at place: UnsafeMutablePointer<UInt8>) {
+    static func patch(hexadecimal value: UInt64, at place: UnsafeMutablePointer<UInt8>) {
         let room = UnsafeMutableRawPointer(place)
         unsafe room.storeBytes(of: digits(UInt32(truncatingIfNeeded: value >> 32)), as: UInt64.self)
         unsafe room.storeBytes(
@@ -116,7 +116,7 @@ final class RecordTemplates {
     }
 
     @inline(__always)
-    private static func patch(
+    static func patch(
         decimal value: UInt32, digits: Int, at place: UnsafeMutablePointer<UInt8>
     ) {
         var rest = value

@@ -141,6 +141,92 @@ public struct BytePacker: ~Copyable, @unchecked Sendable {
     }
 }
 
+/// Writes packed values one after another into room that was reserved for all of them at once: no growth is
+/// looked for in between, and the position stays in a register.
+@safe
+public struct PackCursor: ~Copyable {
+    @usableFromInline var next: UnsafeMutablePointer<UInt8>
+    @usableFromInline let end: UnsafeMutablePointer<UInt8>
+
+    @inlinable @inline(__always)
+    init(_ next: UnsafeMutablePointer<UInt8>, end: UnsafeMutablePointer<UInt8>) {
+        unsafe self.next = next
+        unsafe self.end = end
+    }
+
+    /// Stops the process before the room ends: its size was computed wrongly.
+    @inlinable @inline(__always)
+    func check(_ bytes: Int) { precondition(unsafe end - next >= bytes, "more than was reserved") }
+
+    @inlinable @inline(__always)
+    public mutating func append(byte: UInt8) {
+        check(1)
+        unsafe next.pointee = byte
+        unsafe next += 1
+    }
+
+    /// Appends 1 to 10 bytes.
+    @inlinable @inline(__always)
+    public mutating func append(_ value: UInt64) {
+        check(10)
+        var rest = value
+        while rest >= 0x80 {
+            unsafe next.pointee = UInt8(truncatingIfNeeded: rest) | 0x80
+            unsafe next += 1
+            rest &>>= 7
+        }
+        unsafe next.pointee = UInt8(truncatingIfNeeded: rest)
+        unsafe next += 1
+    }
+
+    /// Appends a signed value, small magnitudes in few bytes.
+    @inlinable @inline(__always)
+    public mutating func append(_ value: Int64) {
+        append(UInt64(bitPattern: (value &<< 1) ^ (value &>> 63)))
+    }
+
+    @inlinable @inline(__always)
+    public mutating func append(_ value: UInt32) { append(UInt64(value)) }
+
+    /// Appends eight bytes, little-endian.
+    @inlinable @inline(__always)
+    public mutating func append(fixed value: UInt64) {
+        check(8)
+        unsafe UnsafeMutableRawPointer(next).storeBytes(of: value.littleEndian, as: UInt64.self)
+        unsafe next += 8
+    }
+
+    /// Appends the bytes alone.
+    @inlinable @inline(__always)
+    public mutating func append(bytes: ByteView) {
+        check(bytes.count)
+        guard let source = unsafe bytes.base else { return }
+        unsafe next.update(from: source, count: bytes.count)
+        unsafe next += bytes.count
+    }
+
+    /// Appends the length and then the bytes.
+    @inlinable @inline(__always)
+    public mutating func append(prefixed bytes: ByteView) {
+        append(UInt64(bytes.count))
+        append(bytes: bytes)
+    }
+}
+
+extension BytePacker {
+    /// Room that one packed number needs at the most.
+    public static var numberBytesMax: Int { 10 }
+
+    /// Lets `body` append at most `bytesMax` bytes.
+    @inlinable @inline(__always)
+    public mutating func append(bytesMax: Int, _ body: (inout PackCursor) -> Void) {
+        reserve(bytesMax)
+        var cursor = unsafe PackCursor(base + used, end: base + capacity)
+        body(&cursor)
+        used = unsafe cursor.next - base
+    }
+}
+
 /// Why packed bytes cannot be read: they end early, or a number is longer than 64 bits.
 public struct UnpackingError: Error, Hashable, Sendable {
     /// Where in the view the value at fault begins.

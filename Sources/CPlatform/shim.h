@@ -20,6 +20,28 @@
 /// Asks the processor to fetch the cache line at `address`. Never faults, reads nothing.
 static inline void tollgate_prefetch(const void *address) { __builtin_prefetch(address, 1, 3); }
 
+// Tables.
+
+/// Which of the 16 words at `line` equal `wanted` in the bits of `mask`: bit i for word i. Two to three
+/// nanoseconds; SSE2 is part of every x86-64.
+static inline uint32_t tollgate_match16(const uint32_t *line, uint32_t mask, uint32_t wanted) {
+#if defined(__x86_64__)
+    const __m128i *words = (const __m128i *)line;
+    __m128i masks = _mm_set1_epi32((int)mask);
+    __m128i sought = _mm_set1_epi32((int)wanted);
+    __m128i first = _mm_cmpeq_epi32(_mm_and_si128(_mm_loadu_si128(words), masks), sought);
+    __m128i second = _mm_cmpeq_epi32(_mm_and_si128(_mm_loadu_si128(words + 1), masks), sought);
+    __m128i third = _mm_cmpeq_epi32(_mm_and_si128(_mm_loadu_si128(words + 2), masks), sought);
+    __m128i fourth = _mm_cmpeq_epi32(_mm_and_si128(_mm_loadu_si128(words + 3), masks), sought);
+    __m128i halves = _mm_packs_epi16(_mm_packs_epi32(first, second), _mm_packs_epi32(third, fourth));
+    return (uint32_t)_mm_movemask_epi8(halves);
+#else
+    uint32_t matches = 0;
+    for (int word = 0; word < 16; word += 1) matches |= (uint32_t)((line[word] & mask) == wanted) << word;
+    return matches;
+#endif
+}
+
 // Checksums.
 
 /// Whether the processor has the CRC32 instruction (CPUID leaf 1, ECX bit 20).

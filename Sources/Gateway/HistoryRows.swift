@@ -40,7 +40,7 @@ struct HistoryRows: ~Copyable {
             }
             let place = Place(lsn: lsn, shard: UInt16(shard), sequence: sequence, time: time.microseconds)
             switch entry {
-            case .charged(let charge, _): try add(charge, place, to: &writer)
+            case .charged(let charge): try add(charge, place, to: &writer)
             case .granted(let grant): try add(grant, place, to: &writer)
             case .grantEnded(let ended): try add(ended, place, to: &writer)
             case .accountOpened(let opened): try add(opened, place, to: &writer)

@@ -22,7 +22,7 @@ public struct PreparedReport: Sendable {
 }
 
 /// Takes the reports of one thread through pricing and ledger. Not shared between threads.
-public final class Lane {
+public struct Lane: ~Copyable {
     private let gateway: Gateway
     private let ledger: Ledger
     private var contents = BytePacker(capacity: 1 << 16)
@@ -44,7 +44,7 @@ public final class Lane {
     }
 
     /// Begins a read: takes the clock and the prices in force.
-    public func begin() {
+    public mutating func begin() {
         now = gateway.now()
         if gateway.bookNumber != bookNumber { (book, bookNumber) = gateway.currentBook() }
         contents.clear()
@@ -52,14 +52,14 @@ public final class Lane {
     }
 
     /// Forgets the canonical forms of records that were decided, to make room for more of the same read.
-    public func clearPrepared() { contents.clear() }
+    public mutating func clearPrepared() { contents.clear() }
 
     /// Checks a record whose fields are within their limits, computes its keys and prefetches its slots.
-    public func prepare(_ record: UsageRecord) -> PreparedReport {
+    public mutating func prepare(_ record: UsageRecord) -> PreparedReport {
         var prepared = PreparedReport()
-        let organisationCount: Int
+        let maker = ledger.keys
         do {
-            organisationCount = try AccountPath.organisationCount(of: record.account)
+            (prepared.keys.organisation, prepared.keys.account) = try maker.account(unchecked: record.account)
         } catch {
             prepared.fault = Refusal(.invalidArgument, field: .account, fault: error)
             return prepared
@@ -70,11 +70,7 @@ public final class Lane {
                 .invalidArgument, field: .eventTime, found: record.eventTime.microseconds, expected: latest)
             return prepared
         }
-        let maker = ledger.keys
-        let (organisation, account) = maker.account(record.account, organisationCount: organisationCount)
-        prepared.keys.organisation = organisation
-        prepared.keys.account = account
-        prepared.keys.request = maker.request(record.requestID, organisation: organisation)
+        prepared.keys.request = maker.request(record.requestID, organisation: prepared.keys.organisation)
         ledger.prefetch(prepared.keys)
         prepared.contentStart = contents.count
         RecordContent.append(record, to: &contents)
@@ -84,20 +80,17 @@ public final class Lane {
         return prepared
     }
 
-    /// Asks for the rows of prepared records, in two rounds: their addresses come with what was asked for
-    /// before, so the misses of all of them overlap.
+    /// Asks for the rows of prepared records: their addresses come with what was asked for before, so the
+    /// misses of all of them overlap.
     public func prefetch(_ count: Int, prepared: (Int) -> PreparedReport) {
         guard count > 1 else { return }
         for index in 0..<count where prepared(index).fault == nil {
             ledger.prefetchAccount(prepared(index).keys)
         }
-        for index in 0..<count where prepared(index).fault == nil {
-            ledger.prefetchGrant(prepared(index).keys)
-        }
     }
 
     /// Decides a prepared record. Allocates nothing.
-    public func decide(
+    public mutating func decide(
         _ record: UsageRecord, _ prepared: PreparedReport, history: HistoryAnswer = .notAsked
     ) -> ReportDecision {
         if let fault = prepared.fault {
@@ -113,7 +106,10 @@ public final class Lane {
             book: book, now: now, history: history, mark: &mark)
         switch decision {
         case .receipt(let receipt): counts.count(receipt, source: record.credentialSource ?? .platform)
-        case .refused(let refusal): counts.count(refusal: refusal.reason)
+        case .refused(let refusal):
+            let refusal = Self.fault(of: record.account, insteadOf: refusal)
+            counts.count(refusal: refusal.reason)
+            return .refused(refusal)
         case .askHistory:
             // The record left memory between preparing and deciding it: a moment later it is known.
             counts.count(refusal: .overloaded)
@@ -122,12 +118,26 @@ public final class Lane {
         return decision
     }
 
+    /// The grammar of a path is only looked at when no account was found under it, or when its id met another
+    /// content: that is where a path outside the grammar ends.
+    private static func fault(of account: ByteView, insteadOf refusal: Refusal) -> Refusal {
+        guard refusal.reason == .accountNotFound || refusal.reason == .idempotencyConflict else {
+            return refusal
+        }
+        do throws(AccountPath.Fault) {
+            _ = try AccountPath.organisationCount(of: account)
+            return refusal
+        } catch {
+            return Refusal(.invalidArgument, field: .account, fault: error)
+        }
+    }
+
     /// Counts a record that was refused before it came here.
-    public func countRefusal(_ refusal: Refusal) { counts.count(refusal: refusal.reason) }
+    public mutating func countRefusal(_ refusal: Refusal) { counts.count(refusal: refusal.reason) }
 
     /// Prices a quote against an account, at the prices of now unless the record has an event time.
     /// Changes nothing but what has expired.
-    public func quote(_ record: UsageRecord, compare: Bool) -> QuoteOutcome {
+    public mutating func quote(_ record: UsageRecord, compare: Bool) -> QuoteOutcome {
         counts.quotes += 1
         var record = record
         if record.eventTime.microseconds <= 0 { record.eventTime = now }
@@ -135,20 +145,20 @@ public final class Lane {
     }
 
     /// What an account may spend now; nil when there is no such account.
-    public func balance(of path: ByteView) throws(AccountPath.Fault) -> AccountSummary? {
+    public mutating func balance(of path: ByteView) throws(AccountPath.Fault) -> AccountSummary? {
         try ledger.summary(of: path, now: now, mark: &mark)
     }
 
     /// Ends a read and returns what its answers wait for; `cycle(for:)` tells when that is durable, once
     /// `handOver` was called.
-    public func endRead() -> AnswerMark {
+    public mutating func endRead() -> AnswerMark {
         staged.formUnion(mark.stagedShards)
         return mark
     }
 
     /// Hands what was staged by all reads since the last time to the journal, and wakes it: once for
     /// everything that an event loop found to read, so that a wake-up and a batch are shared.
-    public func handOver() {
+    public mutating func handOver() {
         if counts.isWorthMerging { gateway.merge(&counts) }
         guard !staged.isEmpty else { return }
         handedCycle = gateway.handOver(staged)
@@ -162,7 +172,7 @@ public final class Lane {
     }
 
     /// Ends a read that shares nothing with others: `endRead`, `handOver` and `cycle(for:)` in one.
-    public func end() -> UInt64 {
+    public mutating func end() -> UInt64 {
         let mark = endRead()
         handOver()
         return cycle(for: mark)

@@ -320,7 +320,7 @@ private struct Auditor {
     /// Adds an entry of the journal.
     mutating func add(_ entry: Entry) throws {
         switch entry {
-        case .charged(let charge, _):
+        case .charged(let charge):
             let account = try RecordContent.read(charge.content).account
             let isOwn = charge.wallet == charge.account
             guard isOwn || charge.walletPathCount <= account.count else {

@@ -42,6 +42,20 @@ public enum AccountPath {
         return organisation
     }
 
+    /// The length of the first segment of what may be a path, or why it is none. O(bytes of that segment).
+    ///
+    /// Only the length is checked: bytes outside the grammar are not the path of any account, so whoever does
+    /// not find an account asks `organisationCount` for the reason.
+    @inline(__always)
+    static func firstSegmentCount(of path: ByteView) throws(Fault) -> Int {
+        guard path.count > 0 else { throw .empty }
+        guard path.count <= bytesMax else { throw .tooLong(bytes: path.count) }
+        let bytes = unsafe path.buffer
+        var index = 0
+        while index < path.count, unsafe bytes[index] != UInt8(ascii: "/") { index += 1 }
+        return index
+    }
+
     /// The path one level up, or nil at the top.
     public static func parent(of path: ByteView) -> ByteView? {
         var index = path.count

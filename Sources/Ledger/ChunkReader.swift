@@ -7,7 +7,6 @@ import Pricing
 public struct ChunkReader: Sendable {
     public let head: ChunkHead
     private var unpacker: ByteUnpacker
-    private var draws: [Draw] = []
     private(set) var read = 0
 
     /// Reads the head of the chunk that is the whole of `view`.
@@ -55,8 +54,8 @@ public struct ChunkReader: Sendable {
         do {
             switch kind {
             case .charged:
-                let (time, entry) = try fields.charge(draws: &draws)
-                return (time, .charged(entry, draws: draws))
+                let (time, entry) = try fields.charge()
+                return (time, .charged(entry))
             case .granted:
                 let (time, entry) = try fields.grant()
                 return (time, .granted(entry))

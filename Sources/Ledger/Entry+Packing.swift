@@ -22,44 +22,60 @@ extension BytePacker {
         setPackedLength(at: start, length: count - start - 2)
     }
 
-    mutating func append(time: Timestamp, _ entry: ChargeEntry, draws: [Draw]) {
-        let start = beginEntry(.charged)
+    mutating func append(_ draw: Draw) {
+        append(draw.grant)
+        append(UInt64(draw.amount))
+    }
+
+    mutating func append(time: Timestamp, _ entry: ChargeEntry) {
+        // A head, four fixed words and at most seventeen numbers, beside the texts.
+        let bytesMax =
+            entry.tier.count + entry.draws.bytes.count + entry.content.count + 64
+            + 20 * BytePacker.numberBytesMax
+        let start = count
+        append(bytesMax: bytesMax) { packer in
+            packer.append(byte: 0)
+            packer.append(byte: 0)
+            packer.append(byte: EntryKind.charged.rawValue)
+            Self.append(time: time, entry, to: &packer)
+        }
+        endEntry(from: start)
+    }
+
+    @inline(__always)
+    private static func append(time: Timestamp, _ entry: ChargeEntry, to packer: inout PackCursor) {
         var flags: UInt8 = entry.state == .parked ? 1 : 0
         if entry.standardTierUsed { flags |= 2 }
         if entry.wallet != entry.account { flags |= 4 }
         if entry.allowanceUsed != 0 { flags |= 8 }
-        append(byte: flags)
-        append(time.microseconds)
-        append(entry.account)
+        packer.append(byte: flags)
+        packer.append(time.microseconds)
+        packer.append(entry.account)
         if entry.wallet != entry.account {
-            append(entry.wallet)
-            append(UInt64(entry.walletPathCount))
+            packer.append(entry.wallet)
+            packer.append(UInt64(entry.walletPathCount))
         }
-        append(prefixed: entry.tier)
-        append(fixed: entry.key.low)
-        append(fixed: entry.key.high)
-        append(fixed: entry.digest)
+        packer.append(prefixed: entry.tier)
+        packer.append(fixed: entry.key.low)
+        packer.append(fixed: entry.key.high)
+        packer.append(fixed: entry.digest)
         if entry.state == .parked {
-            append(byte: entry.parkedReason?.rawValue ?? 0)
+            packer.append(byte: entry.parkedReason?.rawValue ?? 0)
         } else {
-            append(UInt64(entry.baseCost))
-            append(UInt64(entry.fee))
+            packer.append(UInt64(entry.baseCost))
+            packer.append(UInt64(entry.fee))
             if entry.allowanceUsed != 0 {
-                append(UInt64(entry.allowanceUsed))
-                append(Int64(entry.month.count))
+                packer.append(UInt64(entry.allowanceUsed))
+                packer.append(Int64(entry.month.count))
             }
-            append(entry.ruleNumber)
-            append(entry.ruleVersion)
-            append(entry.catalogueVersion)
+            packer.append(entry.ruleNumber)
+            packer.append(entry.ruleVersion)
+            packer.append(entry.catalogueVersion)
         }
-        append(entry.balanceAfter)
-        append(UInt64(draws.count))
-        for draw in draws {
-            append(draw.grant)
-            append(UInt64(draw.amount))
-        }
-        append(bytes: entry.content)
-        endEntry(from: start)
+        packer.append(entry.balanceAfter)
+        packer.append(UInt64(entry.draws.count))
+        packer.append(bytes: entry.draws.bytes)
+        packer.append(bytes: entry.content)
     }
 
     mutating func append(time: Timestamp, _ entry: GrantEntry) {
@@ -155,8 +171,22 @@ extension ByteUnpacker {
         guard isAtEnd else { throw UnpackingError(offset: offset) }
     }
 
-    /// Reads the fields of a charge; the draws go to `draws`, which is emptied first.
-    mutating func charge(draws: inout [Draw]) throws(UnpackingError) -> (Timestamp, ChargeEntry) {
+    mutating func draw() throws(UnpackingError) -> Draw {
+        let grant = try unsigned()
+        return Draw(grant: grant, amount: try amount())
+    }
+
+    /// A draw of bytes that were read as draws before.
+    mutating func checkedDraw() -> Draw {
+        do throws(UnpackingError) {
+            return try draw()
+        } catch {
+            preconditionFailure("draws were read before, yet \(error)")
+        }
+    }
+
+    /// Reads the fields of a charge.
+    mutating func charge() throws(UnpackingError) -> (Timestamp, ChargeEntry) {
         var entry = ChargeEntry()
         let flags = try flags(max: 15)
         entry.state = flags & 1 == 0 ? .charged : .parked
@@ -193,13 +223,11 @@ extension ByteUnpacker {
             entry.catalogueVersion = try unsigned32()
         }
         entry.balanceAfter = try signed()
-        draws.removeAll(keepingCapacity: true)
         let drawCount = try unsigned()
         guard drawCount <= UInt64(view.count - offset) else { throw UnpackingError(offset: offset) }
-        for _ in 0..<drawCount {
-            let grant = try unsigned()
-            draws.append(Draw(grant: grant, amount: try amount()))
-        }
+        let drawsStart = offset
+        for _ in 0..<drawCount { _ = try draw() }
+        entry.draws = PackedDraws(count: Int(drawCount), bytes: view[drawsStart..<offset])
         entry.content = try bytes(view.count - offset)
         return (time, entry)
     }

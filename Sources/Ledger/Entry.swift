@@ -71,6 +71,37 @@ public struct Draw: Hashable, Sendable, BitwiseCopyable {
     public var amount: Int64
 }
 
+/// The draws of a charge as its entry keeps them: grant and amount of each, packed, in burn order. Borrowed
+/// like the rest of an entry, so that passing them on costs nothing.
+public struct PackedDraws: Sendable {
+    public private(set) var count = 0
+    private(set) var bytes = ByteView()
+
+    public init() {}
+
+    /// `bytes` were read as `count` draws before.
+    init(count: Int, bytes: ByteView) {
+        self.count = count
+        self.bytes = bytes
+    }
+
+    /// Calls `body` with each draw, in burn order.
+    @inline(__always)
+    func forEach<Failure: Error>(_ body: (Draw) throws(Failure) -> Void) throws(Failure) {
+        if count == 0 { return }
+        var fields = ByteUnpacker(bytes)
+        for _ in 0..<count { try body(fields.checkedDraw()) }
+    }
+
+    /// A copy that outlives the entry.
+    public var draws: [Draw] {
+        var draws: [Draw] = []
+        draws.reserveCapacity(count)
+        forEach { draws.append($0) }
+        return draws
+    }
+}
+
 /// A report's outcome: charged, or parked with a charge of zero.
 public struct ChargeEntry: Sendable {
     public var state = ReceiptState.charged
@@ -96,6 +127,8 @@ public struct ChargeEntry: Sendable {
     public var tier = ByteView()
     /// The wallet is the account itself or above it: its path is the account's first so many bytes.
     public var walletPathCount = 0
+    /// What each grant paid.
+    public var draws = PackedDraws()
     /// The record in its canonical form; see `RecordContent`.
     public var content = ByteView()
 
@@ -168,7 +201,7 @@ public struct AccountChangedEntry: Sendable {
 
 /// One change of a shard's state. Views point into the chunk it was read from.
 public enum Entry: Sendable {
-    case charged(ChargeEntry, draws: [Draw])
+    case charged(ChargeEntry)
     case granted(GrantEntry)
     case grantEnded(GrantEndedEntry)
     case accountOpened(AccountOpenedEntry)

@@ -5,9 +5,14 @@
 // 96 bits of a keyed hash over organisation and id: among a hundred million ids the chance that any
 // two collide is below 10^-12, and nobody without the key can look for such a pair.
 //
-//      slot:  8 bits of hash | 24 bits: position in the ring, 0 = empty
+//      slot:    12 bits of hash | 20 bits: position in the ring + 1; 0 = empty
+//      bucket:  16 slots, one cache line, compared at once
+//
+// An id is in the bucket that its hash names or, where that was full, in one of those behind it: every bucket
+// on the way is full. Seven eighths of the slots are used before the index grows by a half.
 
 import Bytes
+import CPlatform
 
 /// What is remembered of one request id.
 public struct RememberedOutcome: Hashable, Sendable {
@@ -39,17 +44,22 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
     }
 
     private static var rowsPerChunk: Int { 1 << 9 }
-    /// Positions have 24 bits, 0 means empty, and the ring is a whole number of chunks.
-    private static var ringCapacityMax: Int { (1 << 24) - rowsPerChunk }
+    /// Positions have 20 bits, 0 means empty, and the ring is a whole number of chunks.
+    private static var ringCapacityMax: Int { (1 << 20) - rowsPerChunk }
     /// The most outcomes a shard remembers; the ring never closes on itself.
     static var rowsMax: Int { ringCapacityMax - rowsPerChunk }
+
+    private static var slotsPerBucket: Int { 16 }
+    private static var positionMask: UInt32 { 0xf_ffff }
+    /// How many removals ahead the slot of one is fetched.
+    private static var lookahead: Int { 8 }
 
     /// Positions of the ring: a whole number of chunks, one of them always free.
     private let ringCapacity: Int
 
     private var chunks: [UnsafeMutablePointer<Row>?] = unsafe []
     private var slots: UnsafeMutablePointer<UInt32>
-    private var mask: Int
+    private var bucketCount: Int
     /// The ring: rows `first..<first + count`, by position modulo `ringCapacity`.
     private var first = 0
     private(set) var count = 0
@@ -58,23 +68,24 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
     init(chunksMax: Int = ringCapacityMax / rowsPerChunk) {
         precondition(chunksMax >= 2 && chunksMax <= Self.ringCapacityMax / Self.rowsPerChunk)
         ringCapacity = chunksMax * Self.rowsPerChunk
-        mask = 63
-        unsafe slots = Self.allocateSlots(mask + 1)
+        bucketCount = 4
+        unsafe slots = Self.allocateSlots(bucketCount)
     }
 
     deinit {
         for index in unsafe chunks.indices { freeChunk(index) }
-        unsafe Self.freeSlots(slots, mask + 1)
+        unsafe Self.freeSlots(slots, bucketCount)
     }
 
-    private static func allocateSlots(_ count: Int) -> UnsafeMutablePointer<UInt32> {
+    private static func allocateSlots(_ bucketCount: Int) -> UnsafeMutablePointer<UInt32> {
+        let count = bucketCount * slotsPerBucket
         let slots = unsafe TableMemory.allocate(bytes: count * 4).bindMemory(to: UInt32.self, capacity: count)
         unsafe slots.initialize(repeating: 0, count: count)
         return unsafe slots
     }
 
-    private static func freeSlots(_ slots: UnsafeMutablePointer<UInt32>, _ count: Int) {
-        unsafe TableMemory.deallocate(UnsafeMutableRawPointer(slots), bytes: count * 4)
+    private static func freeSlots(_ slots: UnsafeMutablePointer<UInt32>, _ bucketCount: Int) {
+        unsafe TableMemory.deallocate(UnsafeMutableRawPointer(slots), bytes: bucketCount * slotsPerBucket * 4)
     }
 
     private static var chunkBytes: Int { rowsPerChunk * MemoryLayout<Row>.stride }
@@ -84,14 +95,38 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         unsafe TableMemory.deallocate(UnsafeMutableRawPointer(chunk), bytes: Self.chunkBytes)
     }
 
-    /// The first slot a hash may be in, for prefetching by somebody who does not hold the lock.
-    var location: (address: UInt, mask: Int) { unsafe (UInt(bitPattern: slots), mask) }
+    /// Where the buckets are, for prefetching by somebody who does not hold the lock.
+    var location: (address: UInt, bucketCount: Int) { unsafe (UInt(bitPattern: slots), bucketCount) }
+
+    /// The bucket, of `count`, in which a hash is looked for first: an even share of 32 of its bits.
+    @inline(__always)
+    static func bucket(of hash: UInt64, count: Int) -> Int {
+        Int(truncatingIfNeeded: ((hash & 0xffff_ffff) * UInt64(truncatingIfNeeded: count)) &>> 32)
+    }
+
+    @inline(__always)
+    private func line(_ bucket: Int) -> UnsafeMutablePointer<UInt32> {
+        unsafe slots + bucket * Self.slotsPerBucket
+    }
+
+    /// The empty slots of a bucket, a bit for each.
+    @inline(__always)
+    private func empties(_ bucket: Int) -> UInt32 { unsafe tollgate_match16(line(bucket), .max, 0) }
+
+    @inline(__always)
+    private func next(_ bucket: Int) -> Int { bucket + 1 == bucketCount ? 0 : bucket + 1 }
+
+    /// How far behind `home` a bucket is, going round.
+    private func distance(from home: Int, to bucket: Int) -> Int {
+        bucket >= home ? bucket - home : bucket - home + bucketCount
+    }
 
     /// Bytes that the rows and the index take, for the memory gauge.
     var bytes: Int {
         var chunkCount = 0
         for index in unsafe chunks.indices where unsafe chunks[index] != nil { chunkCount += 1 }
-        return chunkCount * Self.rowsPerChunk * MemoryLayout<Row>.stride + (mask + 1) * 4
+        return chunkCount * Self.rowsPerChunk * MemoryLayout<Row>.stride
+            + bucketCount * Self.slotsPerBucket * 4
     }
 
     @inline(__always)
@@ -100,20 +135,24 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
     }
 
     /// The outcome of the id with this hash, if it is remembered. O(1) expected.
+    @inline(__always)
     func find(_ key: Hash128) -> RememberedOutcome? {
-        let tag = UInt32(truncatingIfNeeded: key.low &>> 56)
-        var position = Int(truncatingIfNeeded: key.low) & mask
+        let tag = UInt32(truncatingIfNeeded: key.low &>> 52) &<< 20
+        var bucket = Self.bucket(of: key.low, count: bucketCount)
         while true {
-            let slot = unsafe slots[position]
-            if slot == 0 { return nil }
-            if slot &>> 24 == tag {
-                let row = unsafe row(Int(slot & 0xff_ffff) - 1).pointee
+            let empties = empties(bucket)
+            var candidates = unsafe tollgate_match16(line(bucket), ~Self.positionMask, tag) & ~empties
+            while candidates != 0 {
+                let slot = unsafe line(bucket)[candidates.trailingZeroBitCount]
+                let row = unsafe row(Int(slot & Self.positionMask) - 1).pointee
                 if row.hash == key.low, row.hashHigh &>> 1 == UInt32(truncatingIfNeeded: key.high) &>> 1 {
                     return RememberedOutcome(
                         digest: row.digest, sequence: row.sequence, charge: row.charge, state: row.state)
                 }
+                candidates &= candidates - 1
             }
-            position = (position + 1) & mask
+            if empties != 0 { return nil }
+            bucket = next(bucket)
         }
     }
 
@@ -123,7 +162,7 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         precondition(
             count < ringCapacity - Self.rowsPerChunk,
             "the shard's bound on remembered ids holds before an insert")
-        if (count + 1) * 8 > (mask + 1) * 7 { growIndex() }
+        if (count + 1) * 8 > bucketCount * Self.slotsPerBucket * 7 { growIndex() }
         let position = ringPosition(count)
         let chunk = position / Self.rowsPerChunk
         while unsafe chunk >= chunks.count { unsafe chunks.append(nil) }
@@ -139,7 +178,7 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
                 // Rounded up, so that the horizon is never earlier than the record.
                 eventSecond: UInt32(clamping: eventTime / 1_000_000 + 1)))
         count += 1
-        place(position)
+        place(position, hash: key.low)
     }
 
     /// Where the row stands that comes `offset` after the first.
@@ -149,17 +188,27 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         return position < ringCapacity ? position : position - ringCapacity
     }
 
+    @inline(__always)
     private func place(_ ringPosition: Int) {
-        let hash = unsafe row(ringPosition).pointee.hash
-        var position = Int(truncatingIfNeeded: hash) & mask
-        while unsafe slots[position] != 0 { position = (position + 1) & mask }
-        unsafe slots[position] = UInt32(truncatingIfNeeded: hash &>> 56) &<< 24 | UInt32(ringPosition + 1)
+        place(ringPosition, hash: unsafe row(ringPosition).pointee.hash)
+    }
+
+    @inline(__always)
+    private func place(_ ringPosition: Int, hash: UInt64) {
+        var bucket = Self.bucket(of: hash, count: bucketCount)
+        var empty = empties(bucket)
+        while empty == 0 {
+            bucket = next(bucket)
+            empty = empties(bucket)
+        }
+        unsafe line(bucket)[empty.trailingZeroBitCount] =
+            UInt32(truncatingIfNeeded: hash &>> 52) &<< 20 | UInt32(ringPosition + 1)
     }
 
     private mutating func growIndex() {
-        unsafe Self.freeSlots(slots, mask + 1)
-        mask = (mask + 1) * 2 - 1
-        unsafe slots = Self.allocateSlots(mask + 1)
+        unsafe Self.freeSlots(slots, bucketCount)
+        bucketCount = bucketCount * 3 / 2
+        unsafe slots = Self.allocateSlots(bucketCount)
         for offset in 0..<count { place(ringPosition(offset)) }
     }
 
@@ -170,6 +219,11 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
     /// microseconds.
     mutating func removeOldest() -> Int64 {
         precondition(count > 0)
+        if count > Self.lookahead {
+            // Ids leave in the order of the ring, and their slots are anywhere: this one is needed soon.
+            let later = unsafe row(ringPosition(Self.lookahead)).pointee.hash
+            unsafe tollgate_prefetch(line(Self.bucket(of: later, count: bucketCount)))
+        }
         let removed = unsafe row(first).pointee
         unindex(ringPosition: first, hash: removed.hash)
         first = ringPosition(1)
@@ -184,22 +238,43 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         return removed.eventSecond == .max ? .max : Int64(removed.eventSecond) * 1_000_000
     }
 
-    /// Empties the slot and moves later members of its run back, so that probing needs no tombstones.
+    /// Empties the slot, and fills it again from the buckets behind as long as something there was put off
+    /// because this bucket was full: so a search may always end at a bucket with room.
     private func unindex(ringPosition: Int, hash: UInt64) {
-        let wanted = UInt32(ringPosition + 1)
-        var hole = Int(truncatingIfNeeded: hash) & mask
-        while unsafe slots[hole] & 0xff_ffff != wanted { hole = (hole + 1) & mask }
-        var next = hole
-        while true {
-            next = (next + 1) & mask
-            let slot = unsafe slots[next]
-            if slot == 0 { break }
-            let home = unsafe Int(truncatingIfNeeded: row(Int(slot & 0xff_ffff) - 1).pointee.hash) & mask
-            if (next - home) & mask >= (next - hole) & mask {
-                unsafe slots[hole] = slot
-                hole = next
+        var bucket = Self.bucket(of: hash, count: bucketCount)
+        var found = unsafe tollgate_match16(line(bucket), Self.positionMask, UInt32(ringPosition + 1))
+        while found == 0 {
+            bucket = next(bucket)
+            found = unsafe tollgate_match16(line(bucket), Self.positionMask, UInt32(ringPosition + 1))
+        }
+        var hole = unsafe line(bucket) + found.trailingZeroBitCount
+        var wasFull = empties(bucket) == 0
+        unsafe hole.pointee = 0
+        var candidate = bucket
+        while wasFull {
+            candidate = next(candidate)
+            let isFull = empties(candidate) == 0
+            if let moved = unsafe slot(in: candidate, putOffFrom: bucket) {
+                unsafe hole.pointee = moved.pointee
+                unsafe hole = moved
+                unsafe hole.pointee = 0
+                bucket = candidate
+                wasFull = isFull
+            } else if !isFull {
+                return
             }
         }
-        unsafe slots[hole] = 0
+    }
+
+    /// A slot of a bucket whose id would rather be in `wanted` or before it.
+    private func slot(in bucket: Int, putOffFrom wanted: Int) -> UnsafeMutablePointer<UInt32>? {
+        for index in 0..<Self.slotsPerBucket {
+            let slot = unsafe line(bucket) + index
+            guard unsafe slot.pointee != 0 else { continue }
+            let hash = unsafe row(Int(slot.pointee & Self.positionMask) - 1).pointee.hash
+            let home = Self.bucket(of: hash, count: bucketCount)
+            if distance(from: home, to: bucket) >= distance(from: wanted, to: bucket) { return unsafe slot }
+        }
+        return nil
     }
 }

@@ -15,6 +15,8 @@ public enum LedgerLimits {
     public static let shardCount = 256
     /// Ids remembered in memory, over all shards, unless a setting says otherwise: 700 MB at the most.
     public static let idsDefault = 16_777_216
+    /// The most that a setting can ask for: what the positions of the shards' tables can tell apart.
+    public static let idsMax = 134_000_000
     /// Unspent grants of a wallet. It keeps the entry of a charge that draws on all of them small, and the
     /// list short that a new grant walks under the lock.
     public static let grantsPerWalletMax = 1_024
@@ -59,14 +61,13 @@ public final class Ledger: Sendable {
         let accounts = lookahead[number].accountSlots.load(ordering: .relaxed)
         let accountMask = lookahead[number].accountMask.load(ordering: .relaxed)
         let ids = lookahead[number].idSlots.load(ordering: .relaxed)
-        let idMask = lookahead[number].idMask.load(ordering: .relaxed)
+        let idBuckets = lookahead[number].idBuckets.load(ordering: .relaxed)
         unsafe tollgate_prefetch(
             UnsafeRawPointer(
                 bitPattern: accounts + 8
                     * UInt(bitPattern: Int(truncatingIfNeeded: keys.account.low) & accountMask)))
-        unsafe tollgate_prefetch(
-            UnsafeRawPointer(
-                bitPattern: ids + 4 * UInt(bitPattern: Int(truncatingIfNeeded: keys.request.low) & idMask)))
+        let bucket = IdempotencyTable.bucket(of: keys.request.low, count: idBuckets)
+        unsafe tollgate_prefetch(UnsafeRawPointer(bitPattern: ids + 64 * UInt(bitPattern: bucket)))
         shards.prefetch(number)
     }
 
@@ -74,12 +75,6 @@ public final class Ledger: Sendable {
     @inline(__always)
     public func prefetchAccount(_ keys: RecordKeys) {
         shards[shard(of: keys.organisation)].state.withLock { $0.prefetchAccount(keys.account) }
-    }
-
-    /// Asks for the first grant of the account, whose place is in the row that `prefetchAccount` asked for.
-    @inline(__always)
-    public func prefetchGrant(_ keys: RecordKeys) {
-        shards[shard(of: keys.organisation)].state.withLock { $0.prefetchGrant(keys.account) }
     }
 
     /// Whether a record may be older than what is remembered, so that history should be asked first.

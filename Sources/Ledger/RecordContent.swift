@@ -30,6 +30,22 @@ public enum RecordContent {
 
     /// Appends the canonical form. The counts must be within 0...`Usage.countMax`.
     public static func append(_ record: UsageRecord, to packer: inout BytePacker) {
+        packer.append(bytesMax: bytesMax(record)) { packer in append(record, to: &packer) }
+    }
+
+    /// What the canonical form of a record takes at the most.
+    private static func bytesMax(_ record: UsageRecord) -> Int {
+        let names = record.account.count + record.requestID.count + record.provider.count + record.model.count
+        let optional =
+            record.serviceTier.count + record.requestedProvider.count + record.requestedModel.count
+            + record.requestedServiceTier.count + record.holdID.count + record.quoteToken.count
+            + record.tags.count
+        // Two numbers and a byte, a length for each of eleven texts, sixteen counts, and the reported cost.
+        return names + optional + 32 * BytePacker.numberBytesMax
+    }
+
+    @inline(__always)
+    private static func append(_ record: UsageRecord, to packer: inout PackCursor) {
         packer.append(record.eventTime.microseconds)
         packer.append(prefixed: record.account)
         packer.append(prefixed: record.requestID)
@@ -40,8 +56,10 @@ public enum RecordContent {
         packer.append(byte: words)
         packer.append(prefixed: record.provider)
         packer.append(prefixed: record.model)
-        packer.append(mask(of: record))
-        appendCounts(record.usage, to: &packer)
+        let mask = mask(of: record)
+        packer.append(mask)
+        appendCounts(record.usage, mask: mask, to: &packer)
+        if mask & ~0xffff == 0 { return }
         if !record.serviceTier.isEmpty { packer.append(prefixed: record.serviceTier) }
         if !record.requestedProvider.isEmpty { packer.append(prefixed: record.requestedProvider) }
         if !record.requestedModel.isEmpty { packer.append(prefixed: record.requestedModel) }
@@ -95,6 +113,7 @@ public enum RecordContent {
         return try fields.timestamp()
     }
 
+    @inline(__always)
     private static func mask(of record: UsageRecord) -> UInt64 {
         let usage = record.usage
         var mask: UInt64 = 0
@@ -125,24 +144,32 @@ public enum RecordContent {
         return mask
     }
 
-    private static func appendCounts(_ usage: Usage, to packer: inout BytePacker) {
-        func append(_ count: Int64) { if count != 0 { packer.append(UInt64(count)) } }
-        append(usage.inputTokens)
-        append(usage.outputTokens)
-        append(usage.cacheReadTokens)
-        append(usage.cacheWrite5mTokens)
-        append(usage.cacheWrite1hTokens)
-        append(usage.inputAudioTokens)
-        append(usage.inputImageTokens)
-        append(usage.reasoningTokens)
-        append(usage.outputAudioTokens)
-        append(usage.outputImageTokens)
-        append(usage.images)
-        append(usage.webSearches)
-        append(usage.seconds)
-        append(usage.pages)
-        append(usage.characters)
-        append(usage.requests)
+    private static let rareCounts: UInt64 = 0xfff8
+
+    @inline(__always)
+    private static func appendCounts(_ usage: Usage, mask: UInt64, to packer: inout PackCursor) {
+        append(usage.inputTokens, to: &packer)
+        append(usage.outputTokens, to: &packer)
+        append(usage.cacheReadTokens, to: &packer)
+        if mask & rareCounts == 0 { return }
+        append(usage.cacheWrite5mTokens, to: &packer)
+        append(usage.cacheWrite1hTokens, to: &packer)
+        append(usage.inputAudioTokens, to: &packer)
+        append(usage.inputImageTokens, to: &packer)
+        append(usage.reasoningTokens, to: &packer)
+        append(usage.outputAudioTokens, to: &packer)
+        append(usage.outputImageTokens, to: &packer)
+        append(usage.images, to: &packer)
+        append(usage.webSearches, to: &packer)
+        append(usage.seconds, to: &packer)
+        append(usage.pages, to: &packer)
+        append(usage.characters, to: &packer)
+        append(usage.requests, to: &packer)
+    }
+
+    @inline(__always)
+    private static func append(_ count: Int64, to packer: inout PackCursor) {
+        if count != 0 { packer.append(UInt64(count)) }
     }
 
     private static func readCounts(

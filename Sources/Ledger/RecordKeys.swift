@@ -34,6 +34,14 @@ public struct KeyMaker: Sendable {
         return (organisation, KeyedHasher.hash(path, key: secret))
     }
 
+    /// The keys of bytes that may be a path; see `AccountPath.firstSegmentCount`.
+    @inline(__always)
+    public func account(unchecked path: ByteView) throws(AccountPath.Fault) -> (
+        organisation: Hash128, account: Hash128
+    ) {
+        account(path, organisationCount: try AccountPath.firstSegmentCount(of: path))
+    }
+
     /// The key of a report's id. The organisation's hash is folded into the secret, so that the same id
     /// in two organisations is two ids.
     @inline(__always)

@@ -11,14 +11,12 @@ extension ShardState {
         self.time = time
     }
 
-    mutating func applyCharge(
-        _ entry: ChargeEntry, draws: [Draw], time: Timestamp, eventTime: Timestamp
-    ) {
+    mutating func applyCharge(_ entry: ChargeEntry, time: Timestamp, eventTime: Timestamp) {
         advance(to: time)
         let charge = entry.charge
         if charge > 0 {
             var emptied = false
-            for draw in draws {
+            entry.draws.forEach { draw in
                 if take(draw.amount, fromGrant: draw.grant, of: entry.wallet) { emptied = true }
             }
             if emptied, accounts[entry.wallet].nextExpiry != .distantFuture {
@@ -93,7 +91,7 @@ extension ShardState {
 
     mutating func applyAccountChanged(_ entry: AccountChangedEntry, time: Timestamp) {
         advance(to: time)
-        let tier = tierNumber(entry.tier)
+        let tier = tiers.add(entry.tier)
         accounts[entry.account].status = entry.status
         accounts[entry.account].unlimited = entry.unlimited
         accounts[entry.account].overdraftLimit = entry.overdraftLimit
@@ -119,9 +117,7 @@ extension ShardState {
         let number = accounts.append(
             AccountRow(
                 hash: hash, pathOffset: UInt32(offset), pathCount: UInt8(path.count), status: .active,
-                ownsWallet: false, unlimited: false, tier: tierNumber(tier), isDirty: false, parent: parent,
-                firstGrant: AccountRow.none, firstAllowance: AccountRow.none, balance: 0, overdraftLimit: 0,
-                granted: 0, charged: 0, expired: 0, nextExpiry: .distantFuture))
+                ownsWallet: false, unlimited: false, tier: tiers.add(tier), isDirty: false, parent: parent))
         index.insert(hash, number: number, rows: accounts)
         totals.accounts += 1
         if missingParents.mayContain(hash) { adopt(below: self.path(of: number), number: number) }
@@ -141,74 +137,6 @@ extension ShardState {
                 accounts[other].parent = number
             }
         }
-    }
-
-    /// Puts a grant where it burns: by burn order, then earliest expiry, then oldest.
-    mutating func addGrant(_ grant: GrantRow, to wallet: UInt32) {
-        var previous = AccountRow.none
-        var current = accounts[wallet].firstGrant
-        while current != AccountRow.none {
-            let row = grants[current]
-            if (grant.burnOrder, grant.expiresAt, grant.id) < (row.burnOrder, row.expiresAt, row.id) { break }
-            previous = current
-            current = row.next
-        }
-        var grant = grant
-        grant.next = current
-        let number: UInt32
-        if freeGrant != AccountRow.none {
-            number = freeGrant
-            freeGrant = grants[number].next
-            grants[number] = grant
-        } else {
-            number = grants.append(grant)
-        }
-        if previous == AccountRow.none {
-            accounts[wallet].firstGrant = number
-        } else {
-            grants[previous].next = number
-        }
-        accounts[wallet].nextExpiry = min(accounts[wallet].nextExpiry, grant.expiresAt)
-    }
-
-    /// Takes `amount` from a grant of the wallet; a grant with nothing left leaves the list. Returns
-    /// whether it did.
-    private mutating func take(_ amount: Int64, fromGrant id: UInt64, of wallet: UInt32) -> Bool {
-        var previous = AccountRow.none
-        var current = accounts[wallet].firstGrant
-        while current != AccountRow.none {
-            if grants[current].id == id {
-                precondition(grants[current].remaining >= amount, "a draw is never above what remains")
-                grants[current].remaining -= amount
-                guard grants[current].remaining == 0 else { return false }
-                removeGrant(current, after: previous, of: wallet)
-                return true
-            }
-            previous = current
-            current = grants[current].next
-        }
-        preconditionFailure("a draw names a grant of the wallet")
-    }
-
-    private mutating func removeGrant(_ number: UInt32, after previous: UInt32, of wallet: UInt32) {
-        let next = grants[number].next
-        if previous == AccountRow.none {
-            accounts[wallet].firstGrant = next
-        } else {
-            grants[previous].next = next
-        }
-        grants[number].next = freeGrant
-        freeGrant = number
-    }
-
-    private mutating func refreshNextExpiry(of wallet: UInt32) {
-        var earliest = Timestamp.distantFuture
-        var current = accounts[wallet].firstGrant
-        while current != AccountRow.none {
-            earliest = min(earliest, grants[current].expiresAt)
-            current = grants[current].next
-        }
-        accounts[wallet].nextExpiry = earliest
     }
 
     /// Counts allowance used in a month; the oldest bucket that is two months older makes room. Which one

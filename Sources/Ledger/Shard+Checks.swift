@@ -23,7 +23,7 @@ extension ShardState {
 
     /// Names of tiers are numbered in 16 bits, one of which means none.
     func check(tier: ByteView, sequence: UInt64) throws(EntryError) {
-        guard tier.isEmpty || tiers.count < Int(AccountRow.inheritedTier) || tiers.contains(Array(tier))
+        guard tier.isEmpty || tiers.count < Int(AccountRow.inheritedTier) || tiers.number(of: tier) != nil
         else {
             throw .contradiction(
                 shard: number, sequence: sequence, what: "\(tier.text) is one more than \(tiers.count) tiers")
@@ -31,7 +31,7 @@ extension ShardState {
     }
 
     /// A charge takes what its grants have, in the order in which they burn.
-    func check(_ entry: ChargeEntry, draws: [Draw]) throws(EntryError) {
+    func check(_ entry: ChargeEntry) throws(EntryError) {
         let wallet = accounts[entry.wallet]
         try check(
             balance: wallet.balance.subtractingReportingOverflow(entry.charge), says: entry.balanceAfter,
@@ -40,21 +40,20 @@ extension ShardState {
             throw contradiction("the charges of account \(path(of: entry.wallet).text) do not fit in 64 bits")
         }
         var owed = entry.charge
-        var grant = wallet.firstGrant
-        for draw in draws {
-            while grant != AccountRow.none, grants[grant].id != draw.grant { grant = grants[grant].next }
-            guard grant != AccountRow.none else {
+        var grant = firstGrant(of: entry.wallet)
+        try entry.draws.forEach { (draw) throws(EntryError) in
+            while let passed = grant, passed.id != draw.grant { grant = self.grant(after: passed) }
+            guard let drawn = grant else {
                 throw contradiction(
                     "account \(path(of: entry.wallet).text) has no grant \(draw.grant) to draw on")
             }
-            let remaining = grants[grant].remaining
-            guard draw.amount > 0, draw.amount <= remaining, draw.amount <= owed else {
+            guard draw.amount > 0, draw.amount <= drawn.remaining, draw.amount <= owed else {
                 throw contradiction(
                     "\(draw.amount) nanocredits of a charge of \(entry.charge) are drawn from grant"
-                        + " \(draw.grant), which has \(remaining)")
+                        + " \(draw.grant), which has \(drawn.remaining)")
             }
             owed -= draw.amount
-            grant = grants[grant].next
+            grant = self.grant(after: drawn)
         }
         guard entry.allowanceUsed > 0 else { return }
         let used = allowanceUsed(of: entry.wallet, rule: entry.ruleNumber, month: entry.month)
@@ -76,9 +75,9 @@ extension ShardState {
 
     func check(_ entry: GrantEndedEntry) throws(EntryError) {
         let wallet = accounts[entry.wallet]
-        var grant = wallet.firstGrant
-        while grant != AccountRow.none, grants[grant].id != entry.grant { grant = grants[grant].next }
-        guard grant != AccountRow.none, grants[grant].remaining == entry.amount else {
+        var grant = firstGrant(of: entry.wallet)
+        while let passed = grant, passed.id != entry.grant { grant = self.grant(after: passed) }
+        guard grant?.remaining == entry.amount else {
             throw contradiction(
                 "account \(path(of: entry.wallet).text) has no grant \(entry.grant) with"
                     + " \(entry.amount) nanocredits left to end")

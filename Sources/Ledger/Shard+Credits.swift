@@ -168,7 +168,8 @@ extension ShardState {
             return Refusal(
                 .invalidArgument, found: Int64(tier.count), expected: Int64(LedgerLimits.tierBytesMax))
         }
-        guard tiers.count < LedgerLimits.tiersPerShardMax || tiers.contains(tier) else {
+        guard tiers.count < LedgerLimits.tiersPerShardMax || tier.withView({ tiers.number(of: $0) }) != nil
+        else {
             return Refusal(
                 .invalidArgument, found: Int64(tiers.count), expected: Int64(LedgerLimits.tiersPerShardMax))
         }
@@ -256,16 +257,6 @@ extension ShardState {
         return .done(ActReceipt(sequence: sequence, duplicate: false, balance: after))
     }
 
-    private func grantCount(of wallet: UInt32) -> Int {
-        var count = 0
-        var current = accounts[wallet].firstGrant
-        while current != AccountRow.none {
-            count += 1
-            current = grants[current].next
-        }
-        return count
-    }
-
     /// Ends the grants of a wallet whose time has come: each gets its entry, at first touch.
     @inline(__always)
     mutating func endExpiredGrants(of wallet: UInt32, time: Timestamp) {
@@ -287,16 +278,6 @@ extension ShardState {
         }
     }
 
-    private func firstExpired(of wallet: UInt32, time: Timestamp) -> GrantRow? {
-        var current = accounts[wallet].firstGrant
-        while current != AccountRow.none {
-            let row = grants[current]
-            if row.expiresAt <= time { return row }
-            current = row.next
-        }
-        return nil
-    }
-
     /// What an account may spend now. Ends what has expired first, so the answer is never stale.
     mutating func summary(_ hash: Hash128, now: Timestamp) -> AccountSummary? {
         guard let account = find(hash) else { return nil }
@@ -306,13 +287,9 @@ extension ShardState {
         let row = accounts[wallet]
         let (available, overflow) = row.balance.addingReportingOverflow(row.overdraftLimit)
         var remaining: [GrantKind: Int64] = [:]
-        var grant = row.firstGrant
-        while grant != AccountRow.none {
-            remaining[grants[grant].kind, default: 0] += grants[grant].remaining
-            grant = grants[grant].next
-        }
+        forEachGrant(of: wallet) { remaining[$0.kind, default: 0] += $0.remaining }
         return AccountSummary(
-            path: Array(path(of: account)), wallet: Array(path(of: wallet)), tier: tier(standing.tier),
+            path: Array(path(of: account)), wallet: Array(path(of: wallet)), tier: Array(tier(standing.tier)),
             status: standing.status, unlimited: row.unlimited, balance: row.balance, held: 0,
             overdraftLimit: row.overdraftLimit, available: overflow ? .max : available,
             granted: row.granted, charged: row.charged, expired: row.expired, remaining: remaining,

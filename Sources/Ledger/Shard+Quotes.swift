@@ -27,8 +27,8 @@ extension ShardState {
         let (available, overflow) = row.balance.addingReportingOverflow(row.overdraftLimit)
         let tier = tier(standing.tier)
         var answer = QuoteStanding(
-            pricing: tier.withView { book.price(record, tier: $0) }, charge: 0, allowanceUsed: 0,
-            available: overflow ? .max : available, unlimited: row.unlimited, tier: tier)
+            pricing: book.price(record, tier: tier), charge: 0, allowanceUsed: 0,
+            available: overflow ? .max : available, unlimited: row.unlimited, tier: Array(tier))
         if standing.status != .active {
             answer.pricing = .refused(
                 Refusal(standing.status == .closed ? .accountClosed : .accountSuspended, field: .account))

@@ -42,26 +42,17 @@ extension ShardState {
         packer.append(UInt64(row.granted))
         packer.append(UInt64(row.charged))
         packer.append(UInt64(row.expired))
-        tier(row.tier).withView { packer.append(prefixed: $0) }
+        packer.append(prefixed: tier(row.tier))
+        packer.append(UInt64(grantCount(of: number)))
+        forEachGrant(of: number) { grant in
+            packer.append(grant.id)
+            packer.append(byte: grant.kind.rawValue)
+            packer.append(UInt64(grant.burnOrder))
+            packer.append(UInt64(grant.amount))
+            packer.append(UInt64(grant.remaining))
+            packer.append(grant.expiresAt.microseconds)
+        }
         var count: UInt64 = 0
-        var grant = row.firstGrant
-        while grant != AccountRow.none {
-            count += 1
-            grant = grants[grant].next
-        }
-        packer.append(count)
-        grant = row.firstGrant
-        while grant != AccountRow.none {
-            let grantRow = grants[grant]
-            packer.append(grantRow.id)
-            packer.append(byte: grantRow.kind.rawValue)
-            packer.append(UInt64(grantRow.burnOrder))
-            packer.append(UInt64(grantRow.amount))
-            packer.append(UInt64(grantRow.remaining))
-            packer.append(grantRow.expiresAt.microseconds)
-            grant = grantRow.next
-        }
-        count = 0
         var allowance = row.firstAllowance
         while allowance != AccountRow.none {
             count += 1
@@ -145,7 +136,7 @@ extension ShardState {
             else { throw UnpackingError(offset: at) }
             let amount = try fields.amount()
             let remaining = try fields.amount()
-            guard remaining > 0, remaining <= amount else { throw UnpackingError(offset: at) }
+            guard id > 0, remaining > 0, remaining <= amount else { throw UnpackingError(offset: at) }
             let expiresAt = try fields.timestamp()
             addGrant(
                 GrantRow(
@@ -210,15 +201,12 @@ extension ShardState {
     ) throws {
         switch kind {
         case .charged:
-            var draws = self.draws
-            self.draws = []
-            defer { self.draws = draws }
-            let (time, entry) = try fields.charge(draws: &draws)
+            let (time, entry) = try fields.charge()
             try check(account: entry.account)
             try check(account: entry.wallet)
             let eventTime = try RecordContent.eventTime(of: entry.content)
-            try check(entry, draws: draws)
-            applyCharge(entry, draws: draws, time: time, eventTime: eventTime)
+            try check(entry)
+            applyCharge(entry, time: time, eventTime: eventTime)
         case .granted:
             let (time, entry) = try fields.grant()
             try check(account: entry.wallet, path: entry.path)
@@ -246,7 +234,7 @@ extension ShardState {
     ) throws {
         switch kind {
         case .charged:
-            let (_, entry) = try fields.charge(draws: &draws)
+            let (_, entry) = try fields.charge()
             remember(
                 entry.key,
                 RememberedOutcome(

@@ -56,11 +56,9 @@ extension ShardState {
         entry.catalogueVersion = book.catalogueVersion
         entry.content = content
         entry.walletPathCount = Int(accounts[wallet].pathCount)
-        let time = entryTime(now)
-        return tier(standing.tier).withView { tier in
-            entry.tier = tier
-            return decide(record, &entry, pricing: book.price(record, tier: tier), time: time)
-        }
+        entry.tier = tier(standing.tier)
+        return decide(
+            record, &entry, pricing: book.price(record, tier: entry.tier), time: entryTime(now))
     }
 
     private mutating func decide(
@@ -74,7 +72,6 @@ extension ShardState {
             entry.state = .parked
             entry.parkedReason = reason
             entry.balanceAfter = accounts[entry.wallet].balance
-            draws.removeAll(keepingCapacity: true)
         case .priced(let priced):
             endExpiredGrants(of: entry.wallet, time: time)
             if let refusal = decideCharge(
@@ -83,9 +80,9 @@ extension ShardState {
                 return .refused(refusal)
             }
         }
-        staged.append(time: time, entry, draws: draws)
+        staged.append(time: time, entry)
         didStage()
-        applyCharge(entry, draws: draws, time: time, eventTime: record.eventTime)
+        applyCharge(entry, time: time, eventTime: record.eventTime)
         return .receipt(receipt(for: entry))
     }
 
@@ -120,17 +117,25 @@ extension ShardState {
             }
         }
         entry.balanceAfter = after
-        draws.removeAll(keepingCapacity: true)
-        var owed = charge
-        var grant = wallet.firstGrant
-        while owed > 0, grant != AccountRow.none {
-            let row = grants[grant]
-            let amount = min(owed, row.remaining)
-            draws.append(Draw(grant: row.id, amount: amount))
-            owed -= amount
-            grant = row.next
-        }
+        entry.draws = draws(paying: charge, of: entry.wallet)
         return nil
+    }
+
+    /// What each grant of the wallet pays of a charge, in burn order; what is left is debt. Valid until the
+    /// next charge is decided.
+    private mutating func draws(paying charge: Int64, of wallet: UInt32) -> PackedDraws {
+        drawn.clear()
+        var owed = charge
+        var count = 0
+        var next = firstGrant(of: wallet)
+        while owed > 0, let grant = next {
+            let amount = min(owed, grant.remaining)
+            drawn.append(Draw(grant: grant.id, amount: amount))
+            count += 1
+            owed -= amount
+            next = self.grant(after: grant)
+        }
+        return PackedDraws(count: count, bytes: drawn.view)
     }
 
     /// What remains of a rule's free allowance for a month. A month before the one before the newest has

@@ -9,7 +9,8 @@ import Bytes
 import CPlatform
 import Pricing
 
-/// An account's row. Amounts are in nanocredits.
+/// An account's row: two cache lines, the second half of which is the grant that burns first, so that a
+/// charge touches nothing else of its account. Amounts are in nanocredits.
 struct AccountRow: BitwiseCopyable {
     static let none: UInt32 = .max
     static let inheritedTier: UInt16 = .max
@@ -17,31 +18,48 @@ struct AccountRow: BitwiseCopyable {
     var hash: Hash128
     /// Where the path stands in the shard's path bytes.
     var pathOffset: UInt32
+    /// The nearest account upward that exists.
+    var parent: UInt32
+    /// The head of a linked list.
+    var firstAllowance = AccountRow.none
+    /// The number of the tier in `ShardState.tiers`.
+    var tier: UInt16
     var pathCount: UInt8
     var status: AccountStatus
     var ownsWallet: Bool
     var unlimited: Bool
-    /// The number of the tier in `ShardState.tiers`.
-    var tier: UInt16
     var isDirty: Bool
-    /// The nearest account upward that exists.
-    var parent: UInt32
-    /// The heads of linked lists.
-    var firstGrant: UInt32
-    var firstAllowance: UInt32
     /// Unspent grants less debt: negative is debt.
-    var balance: Int64
-    var overdraftLimit: Int64
+    var balance: Int64 = 0
+    var overdraftLimit: Int64 = 0
     /// Sums since the account was opened: granted - charged - expired = balance.
-    var granted: Int64
-    var charged: Int64
-    var expired: Int64
+    var charged: Int64 = 0
+    var granted: Int64 = 0
+    var expired: Int64 = 0
     /// The earliest expiry among the grants.
-    var nextExpiry: Timestamp
+    var nextExpiry = Timestamp.distantFuture
+    /// The grant that burns first, and through `next` the others.
+    var firstGrant = GrantRow.none
+
+    init(
+        hash: Hash128, pathOffset: UInt32, pathCount: UInt8, status: AccountStatus, ownsWallet: Bool,
+        unlimited: Bool, tier: UInt16, isDirty: Bool, parent: UInt32
+    ) {
+        self.hash = hash
+        self.pathOffset = pathOffset
+        self.pathCount = pathCount
+        self.status = status
+        self.ownsWallet = ownsWallet
+        self.unlimited = unlimited
+        self.tier = tier
+        self.isDirty = isDirty
+        self.parent = parent
+    }
 }
 
 /// An unspent grant, in its wallet's list: in burn order, then by expiry, then by age.
 struct GrantRow: BitwiseCopyable {
+    /// The sequence of the entry that made it, above 0.
     var id: UInt64
     var remaining: Int64
     var amount: Int64
@@ -49,6 +67,18 @@ struct GrantRow: BitwiseCopyable {
     var next: UInt32
     var burnOrder: UInt16
     var kind: GrantKind
+
+    /// The place of a grant where there is none.
+    static let none = GrantRow(
+        id: 0, remaining: 0, amount: 0, expiresAt: .distantFuture, next: AccountRow.none, burnOrder: 0,
+        kind: .adjustment)
+
+    var isNone: Bool { id == 0 }
+
+    /// Whether this grant burns before `other`.
+    func burns(before other: GrantRow) -> Bool {
+        (burnOrder, expiresAt, id) < (other.burnOrder, other.expiresAt, other.id)
+    }
 }
 
 /// What a wallet has used of a rule's free allowance in a month.
@@ -85,14 +115,15 @@ struct ShardState: ~Copyable, Sendable {
     let number: Int
     var accounts = Slab<AccountRow>()
     var index = AccountIndex()
+    /// The grants of wallets that have more than one, without the first of each.
     var grants = Slab<GrantRow>()
     var freeGrant = AccountRow.none
     var allowances = Slab<AllowanceRow>()
     var ids = IdempotencyTable()
     var paths = BytePacker(capacity: 1024)
     var missingParents = MissingParents()
-    /// The tiers that accounts of this shard are in, by number.
-    var tiers: [[UInt8]] = []
+    /// The tiers that accounts of this shard are in.
+    var tiers = TierNames()
     var totals = ShardTotals()
 
     /// The sequence of the newest entry, and its time; times never go back.
@@ -117,13 +148,12 @@ struct ShardState: ~Copyable, Sendable {
     /// How many ids to remember.
     var idsMax: Int
 
-    /// Draws of the entry being decided or applied, reused.
-    var draws: [Draw] = []
+    /// The draws of the charge being decided, packed; reused.
+    var drawn = BytePacker(capacity: 64)
 
     init(number: Int, idsMax: Int) {
         self.number = number
         self.idsMax = min(max(idsMax, 1), IdempotencyTable.rowsMax / 2)
-        draws.reserveCapacity(16)
     }
 
     /// The account with this hash, if it exists.
@@ -141,29 +171,14 @@ struct ShardState: ~Copyable, Sendable {
         unsafe tollgate_prefetch(row + 64)
     }
 
-    @inline(__always)
-    func prefetchGrant(_ hash: Hash128) {
-        guard let number = index.find(hash, matches: { _ in true }) else { return }
-        let grant = accounts[number].firstGrant
-        if grant != AccountRow.none { unsafe tollgate_prefetch(UnsafeRawPointer(grants.address(of: grant))) }
-    }
-
     func path(of number: UInt32) -> ByteView {
         let start = Int(accounts[number].pathOffset)
         return paths.view[start..<start + Int(accounts[number].pathCount)]
     }
 
-    func tier(_ number: UInt16) -> [UInt8] {
-        number == AccountRow.inheritedTier ? [] : tiers[Int(number)]
-    }
-
-    mutating func tierNumber(_ name: ByteView) -> UInt16 {
-        if name.isEmpty { return AccountRow.inheritedTier }
-        let bytes = Array(name)
-        if let known = tiers.firstIndex(of: bytes) { return UInt16(known) }
-        tiers.append(bytes)
-        return UInt16(tiers.count - 1)
-    }
+    /// The name of a tier, empty for the inherited one; valid until a tier is added.
+    @inline(__always)
+    func tier(_ number: UInt16) -> ByteView { tiers[number] }
 
     /// What applies to an account: found on itself or on the nearest account upward that has it.
     struct Standing {

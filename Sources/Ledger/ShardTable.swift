@@ -63,7 +63,7 @@ struct Lookahead: ~Copyable {
     let accountSlots = Atomic<UInt>(0)
     let accountMask = Atomic<Int>(0)
     let idSlots = Atomic<UInt>(0)
-    let idMask = Atomic<Int>(0)
+    let idBuckets = Atomic<Int>(0)
     /// Microseconds: records up to it may be older than what is remembered.
     let horizon = Atomic<Int64>(.min)
     /// History holds every outcome up to this sequence.
@@ -80,7 +80,7 @@ struct Lookahead: ~Copyable {
         }
         if idSlots.load(ordering: .relaxed) != id.address {
             idSlots.store(id.address, ordering: .relaxed)
-            idMask.store(id.mask, ordering: .relaxed)
+            idBuckets.store(id.bucketCount, ordering: .relaxed)
         }
         if horizon.load(ordering: .relaxed) != state.horizon.microseconds {
             horizon.store(state.horizon.microseconds, ordering: .relaxed)

@@ -23,9 +23,8 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     private(set) var context: ChannelHandlerContext?
     /// The beginning of a frame that has not arrived whole.
     private var partial: ByteBuffer?
-    /// The answers of the turn under way, how many they are, and what they wait for.
-    var answers: NIOOutput
-    var answerCount = 0
+    /// The answers of the turn under way, and what they wait for.
+    private var answers = Answers(output: NIOOutput(ByteBuffer()))
     private var mark = AnswerMark()
     private var isAnswering = false
     /// Answers that wait for the journal, oldest first.
@@ -46,10 +45,7 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
         var count: Int
     }
 
-    init(_ server: LoopServer) {
-        self.server = server
-        answers = NIOOutput(ByteBuffer())
-    }
+    init(_ server: LoopServer) { self.server = server }
 
     // MARK: - Life
 
@@ -102,7 +98,8 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
 
     func beginDrain() {
         guard context != nil, !isClosing else { return }
-        server.encoder.append(draining: "the gateway is stopping; send new calls elsewhere", to: &answers)
+        server.desk.encoder.append(
+            draining: "the gateway is stopping; send new calls elsewhere", to: &answers.output)
         answerAtEndOfTurn(AnswerMark())
     }
 
@@ -157,71 +154,39 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
 
     /// Handles the whole frames at the front of `received`, and leaves the rest.
     private func handle(_ received: inout ByteBuffer) {
-        let lane = server.lane
-        lane.begin()
-        var consumed = 0
-        var failure: WireError?
-        unsafe received.withUnsafeReadableBytes { bytes in
-            let all = unsafe ByteView(bytes)
-            do throws(WireError) {
-                try handleFrames(all, consumed: &consumed)
-            } catch {
-                failure = error
-            }
+        let outcome = unsafe received.withUnsafeReadableBytes { bytes in
+            server.desk.handle(unsafe ByteView(bytes), answers: &answers)
         }
-        decidePending()
-        received.moveReaderIndex(forwardBy: consumed)
-        if consumed > 0 { partialSince = nil }
-        server.decoder.reset()
-        if let failure {
-            // What came before the frame at fault is answered; the stream behind it cannot be read.
-            server.encoder.append(failure.refusal, in: .frame(callID: 0), to: &answers)
+        received.moveReaderIndex(forwardBy: outcome.consumed)
+        if outcome.consumed > 0 { partialSince = nil }
+        inFlight += outcome.calls
+        if let failure = outcome.failure {
             server.gateway.count(malformed: failure)
             isClosing = true
         }
-        answerAtEndOfTurn(lane.endRead())
+        for frame in server.desk.late { askHistory(frame) }
+        answerAtEndOfTurn(outcome.mark)
     }
 
-    private func handleFrames(_ all: ByteView, consumed: inout Int) throws(WireError) {
-        while consumed < all.count {
-            let rest = all[consumed..<all.count]
-            guard case .whole(let messageBytes) = try Framing.scan(rest) else { return }
-            let message = rest[WireLimits.headerBytes..<WireLimits.headerBytes + messageBytes]
-            let slot = server.calls.count
-            let frame = try server.decoder.decode(message, into: &server.records[slot])
-            consumed += WireLimits.headerBytes + messageBytes
-            inFlight += 1
-            if case .report(nil) = frame.call {
-                let prepared = server.lane.prepare(server.records[slot])
-                if prepared.needsHistory, prepared.fault == nil {
-                    askHistory([prepared.keys], message: message)
-                    continue
-                }
-                server.calls.append(LoopServer.PendingCall(callID: frame.callID, prepared: prepared))
-                if server.calls.count == LoopServer.recordsAtOnce { decidePending() }
-            } else {
-                decidePending()
-                answer(frame, record: server.records[slot], message: message)
-            }
+    /// Sets a frame aside until history has said what it holds of its ids.
+    private func askHistory(_ frame: LateFrame) {
+        let bound = NIOLoopBound(self, eventLoop: server.eventLoop)
+        let eventLoop = server.eventLoop
+        server.gateway.askHistory(frame.keys) { answers in
+            eventLoop.execute { bound.value.resume(frame, history: answers) }
         }
     }
 
-    /// Decides the reports that were prepared, in the order they came.
-    func decidePending() {
-        server.lane.prefetch(server.calls.count) { server.calls[$0].prepared }
-        for index in server.calls.indices {
-            let call = server.calls[index]
-            append(server.lane.decide(server.records[index], call.prepared), callID: call.callID)
-        }
-        server.calls.removeAll(keepingCapacity: true)
-        server.lane.clearPrepared()
+    private func resume(_ frame: LateFrame, history: [HistoryAnswer]) {
+        guard context != nil else { return }
+        answerAtEndOfTurn(server.desk.resume(frame, history: history, answers: &answers))
     }
 
     // MARK: - Answers
 
     /// Sends what was answered when the loop's turn ends, or when what `mark` saw is durable.
     func answerAtEndOfTurn(_ mark: AnswerMark) {
-        guard answers.buffer.readableBytes > 0 else { return }
+        guard !answers.isEmpty else { return }
         self.mark.formUnion(mark)
         if isAnswering { return }
         isAnswering = true
@@ -232,11 +197,11 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     func flushAnswers() {
         isAnswering = false
         guard let context else { return }
-        let cycle = server.lane.cycle(for: mark)
-        let buffer = answers.buffer
-        let count = answerCount
-        answers = NIOOutput(context.channel.allocator.buffer(capacity: buffer.readableBytes))
-        answerCount = 0
+        let cycle = server.desk.lane.cycle(for: mark)
+        let buffer = answers.output.buffer
+        let count = answers.count
+        answers = Answers(
+            output: NIOOutput(context.channel.allocator.buffer(capacity: buffer.readableBytes)))
         mark = AnswerMark()
         if held.isEmpty, cycle <= server.gateway.durableCycle {
             send(buffer, count: count, context)
@@ -272,8 +237,8 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     private func refusePartial() {
         partial = nil
         partialSince = nil
-        server.encoder.append(
-            Refusal(.deadlineExceeded, field: .call), in: .frame(callID: 0), to: &answers)
+        server.desk.encoder.append(
+            Refusal(.deadlineExceeded, field: .call), in: .frame(callID: 0), to: &answers.output)
         isClosing = true
         answerAtEndOfTurn(AnswerMark())
     }

@@ -1,26 +1,16 @@
-// What the connections of one event loop share: the lane, the codec, and the list of those that wait
+// What the connections of one event loop share: the desk that answers them, and the list of those that wait
 // for the journal. Everything here runs on that loop, so nothing is locked.
 
-import Bytes
 import Gateway
-import Ledger
 import NIOCore
-import Pricing
 import Synchronization
-import Wire
 
 /// The part of the server that lives on one event loop.
 final class LoopServer {
     let eventLoop: any EventLoop
     let gateway: Gateway
     let limits: TransportLimits
-    let lane: Lane
-    let decoder = FrameDecoder()
-    let encoder = FrameEncoder()
-    /// The records of the frames being handled; their views live until the decoder is reset.
-    var records = [UsageRecord](repeating: UsageRecord(), count: LoopServer.recordsAtOnce)
-    var calls: [PendingCall] = []
-    var results: [Wire.ReportAnswer] = []
+    var desk: FrameDesk
     private(set) var connections: [ObjectIdentifier: FrameConnection] = [:]
     /// Connections with answers that wait for the end of the loop's turn.
     private var answering: [FrameConnection] = []
@@ -29,22 +19,11 @@ final class LoopServer {
     private var paused: [FrameConnection] = []
     private(set) var isDraining = false
 
-    /// Reports that are prepared before the first of them is decided: enough to overlap cache misses,
-    /// few enough that their records stay in the first-level cache.
-    static let recordsAtOnce = 64
-
-    /// A report between preparing and deciding.
-    struct PendingCall {
-        var callID: UInt64
-        var prepared: PreparedReport
-    }
-
     init(eventLoop: any EventLoop, gateway: Gateway, limits: TransportLimits) {
         self.eventLoop = eventLoop
         self.gateway = gateway
         self.limits = limits
-        lane = Lane(gateway)
-        calls.reserveCapacity(Self.recordsAtOnce)
+        desk = FrameDesk(gateway)
     }
 
     func add(_ connection: FrameConnection) { connections[ObjectIdentifier(connection)] = connection }
@@ -61,7 +40,7 @@ final class LoopServer {
     }
 
     private func endTurn() {
-        lane.handOver()
+        desk.lane.handOver()
         var ended: [FrameConnection] = []
         swap(&ended, &answering)
         for connection in ended { connection.flushAnswers() }

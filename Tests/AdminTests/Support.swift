@@ -120,7 +120,7 @@ struct Served {
 
     /// Reports a request of `tokens` input tokens at 3 USD per million; 10 000 of them cost 48 credits.
     func report(_ id: String, account: String, tokens: Int64 = 10_000, model: String = "claude-3-5-sonnet") {
-        let lane = Lane(gateway)
+        var lane = Lane(gateway)
         lane.begin()
         let texts = (Array(id.utf8), Array(account.utf8), Array(model.utf8))
         texts.0.withView { id in

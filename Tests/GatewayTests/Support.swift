@@ -62,7 +62,7 @@ func report(_ reports: [TestReport], to gateway: Gateway) async throws -> [Repor
 }
 
 private func decide(_ reports: [TestReport], _ gateway: Gateway) -> ([ReportDecision], UInt64) {
-    let lane = Lane(gateway)
+    var lane = Lane(gateway)
     lane.begin()
     let decisions = reports.map { report in
         withRecord(report, gateway) { lane.decide($0, lane.prepare($0)) }
@@ -123,7 +123,7 @@ func openAccount(_ gateway: Gateway, path: String = "acme/search", credits: Int6
 /// Whether a lane would ask history about a report first.
 func needsHistory(_ report: TestReport, _ gateway: Gateway) -> Bool {
     withRecord(report, gateway) { record in
-        let lane = Lane(gateway)
+        var lane = Lane(gateway)
         lane.begin()
         return lane.prepare(record).needsHistory
     }
@@ -132,7 +132,7 @@ func needsHistory(_ report: TestReport, _ gateway: Gateway) -> Bool {
 /// Reports a record as a connection does that was told to ask history.
 func reportAskingHistory(_ report: TestReport, to gateway: Gateway) async throws -> ReportDecision {
     let keys = withRecord(report, gateway) { record in
-        let lane = Lane(gateway)
+        var lane = Lane(gateway)
         lane.begin()
         return lane.prepare(record).keys
     }
@@ -140,7 +140,7 @@ func reportAskingHistory(_ report: TestReport, to gateway: Gateway) async throws
         gateway.askHistory([keys]) { continuation.resume(returning: $0[0]) }
     }
     return withRecord(report, gateway) { record in
-        let lane = Lane(gateway)
+        var lane = Lane(gateway)
         lane.begin()
         let decision = lane.decide(record, lane.prepare(record), history: history)
         _ = lane.end()

@@ -12,9 +12,7 @@ struct AccountIndexTests {
     private func row(_ hash: Hash128) -> AccountRow {
         AccountRow(
             hash: hash, pathOffset: 0, pathCount: 0, status: .active, ownsWallet: false, unlimited: false,
-            tier: AccountRow.inheritedTier, isDirty: false, parent: AccountRow.none,
-            firstGrant: AccountRow.none, firstAllowance: AccountRow.none, balance: 0, overdraftLimit: 0,
-            granted: 0, charged: 0, expired: 0, nextExpiry: .distantFuture)
+            tier: AccountRow.inheritedTier, isDirty: false, parent: AccountRow.none)
     }
 
     /// How the hashes of a run are crowded: bits that may differ.

@@ -16,6 +16,8 @@ struct EntryCodecTests {
             let name = child.label ?? "?"
             if let view = child.value as? ByteView {
                 fields[name] = "\(Array(view))"
+            } else if let draws = child.value as? PackedDraws {
+                fields[name] = "\(draws.draws)"
             } else {
                 fields[name] = "\(child.value)"
             }
@@ -79,14 +81,17 @@ struct EntryCodecTests {
         let draws = [Draw(grant: 1, amount: 1), Draw(grant: .max, amount: .max)]
         try "professional".withView { (tier) throws in
             try "what was used".withView { (content) throws in
-                let written = charge(tier: tier, content: content)
-                try read(chunk { $0.append(time: time, written, draws: draws) }) { readTime, entry in
-                    guard case .charged(let charge, let readDraws) = entry else {
+                var packed = BytePacker()
+                for draw in draws { packed.append(draw) }
+                var written = charge(tier: tier, content: content)
+                written.draws = PackedDraws(count: draws.count, bytes: packed.view)
+                try read(chunk { $0.append(time: time, written) }) { readTime, entry in
+                    guard case .charged(let charge) = entry else {
                         Issue.record("another kind")
                         return
                     }
                     #expect(readTime == time)
-                    #expect(readDraws == draws)
+                    #expect(charge.draws.draws == draws)
                     expectSame(charge, written, new: ChargeEntry(), except: ["state", "parkedReason"])
                 }
             }
@@ -104,12 +109,12 @@ struct EntryCodecTests {
             written.balanceAfter = 17
             written.content = content
             try read(chunk { $0.append(time: time, written, draws: []) }) { _, entry in
-                guard case .charged(let charge, let draws) = entry else {
+                guard case .charged(let charge) = entry else {
                     Issue.record("another kind")
                     return
                 }
                 #expect(fields(charge) == fields(written))
-                #expect(draws.isEmpty)
+                #expect(charge.draws.draws.isEmpty)
             }
         }
     }

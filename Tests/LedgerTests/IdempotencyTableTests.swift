@@ -62,6 +62,18 @@ struct IdempotencyTableTests {
         }
     }
 
+    @Test("hashes are spread evenly over the buckets", arguments: [UInt64(1)])
+    func spread(seed: UInt64) {
+        var random = Seeded(seed)
+        for count in [1, 4, 1_000, 6_554] {
+            var ids = [Int](repeating: 0, count: count)
+            for _ in 0..<count * 100 { ids[IdempotencyTable.bucket(of: random.next(), count: count)] += 1 }
+            // A hundred each, give or take six standard deviations.
+            for here in ids { #expect(here > 40 && here < 160) }
+            #expect(IdempotencyTable.bucket(of: .max, count: count) == count - 1)
+        }
+    }
+
     @Test("chunks that are empty are given back")
     func memory() {
         var table = IdempotencyTable(chunksMax: 8)
@@ -93,7 +105,8 @@ struct IdempotencyTableTests {
 
     @Test("the bounds of ledger, shard and table fit each other")
     func limits() {
-        #expect(LedgerLimits.idsDefault / LedgerLimits.shardCount * 2 <= IdempotencyTable.rowsMax)
+        #expect(LedgerLimits.idsDefault <= LedgerLimits.idsMax)
+        #expect(LedgerLimits.idsMax / LedgerLimits.shardCount * 2 <= IdempotencyTable.rowsMax)
         #expect(LedgerLimits.shardCount <= 65_536)
         #expect(LedgerLimits.tiersPerShardMax < Int(AccountRow.inheritedTier))
         // Ten bytes for a grant's sequence and ten for an amount, beside the record and its names.

@@ -64,7 +64,7 @@ struct ReplayRefusalTests {
 
     private func write(_ time: Timestamp, _ entry: Entry, to packer: inout BytePacker) {
         switch entry {
-        case .charged(let charge, let draws): packer.append(time: time, charge, draws: draws)
+        case .charged(let charge): packer.append(time: time, charge)
         case .granted(let grant): packer.append(time: time, grant)
         case .grantEnded(let ended): packer.append(time: time, ended)
         case .accountOpened(let opened): packer.append(time: time, opened)
@@ -77,10 +77,11 @@ struct ReplayRefusalTests {
     {
         var isDone = false
         return try replaying(try house()) { _, time, entry, packer in
-            guard case .charged(var charge, var draws) = entry, draws.count == 2, !isDone else {
+            guard case .charged(var charge) = entry, charge.draws.count == 2, !isDone else {
                 return write(time, entry, to: &packer)
             }
             isDone = true
+            var draws = charge.draws.draws
             change(&charge, &draws)
             packer.append(time: time, charge, draws: draws)
         }
@@ -117,9 +118,9 @@ struct ReplayRefusalTests {
                     var entry = entry
                     if index == place {
                         switch entry {
-                        case .charged(var charge, let draws):
+                        case .charged(var charge):
                             charge.balanceAfter += difference
-                            entry = .charged(charge, draws: draws)
+                            entry = .charged(charge)
                         case .granted(var grant):
                             grant.balanceAfter += difference
                             entry = .granted(grant)

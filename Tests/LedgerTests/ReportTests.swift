@@ -119,7 +119,7 @@ struct ReportTests {
                 while let chunk = try chunks.next() {
                     var reader = try ChunkReader(chunk)
                     while let (_, entry) = try reader.next() {
-                        guard case .charged(let charge, _) = entry else { continue }
+                        guard case .charged(let charge) = entry else { continue }
                         let account = try RecordContent.read(charge.content).account
                         wallets.append(account[0..<charge.walletPathCount].text)
                     }

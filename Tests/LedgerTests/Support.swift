@@ -344,3 +344,14 @@ func expectSame(
     #expect(left.ledger.totals() == right.ledger.totals(), comment, sourceLocation: sourceLocation)
     #expect(left.ledger.sequences() == right.ledger.sequences(), comment, sourceLocation: sourceLocation)
 }
+
+extension BytePacker {
+    /// Writes a charge with these draws.
+    mutating func append(time: Timestamp, _ entry: ChargeEntry, draws: [Draw]) {
+        var packed = BytePacker()
+        for draw in draws { packed.append(draw) }
+        var entry = entry
+        entry.draws = PackedDraws(count: draws.count, bytes: packed.view)
+        append(time: time, entry)
+    }
+}

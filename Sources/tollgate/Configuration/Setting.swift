@@ -4,6 +4,7 @@
 // error messages; adding a setting is adding a line.
 
 import Gateway
+import Ledger
 import Logging
 import Money
 import Transport
@@ -55,7 +56,7 @@ struct Setting: Sendable {
         .whole("admin.port", \.adminPort, 0...65_535, "its port; 0 lets the system choose"),
 
         .whole(
-            "ledger.ids_max", \.gateway.idsMax, 1_024...1_000_000_000,
+            "ledger.ids_max", \.gateway.idsMax, 1_024...LedgerLimits.idsMax,
             "request ids remembered in memory, about 40 bytes each; beyond it history is asked"),
         .size(
             "journal.segment_bytes", \.gateway.segmentBytes, 64 << 10...1 << 30, multipleOf: 4_096,

@@ -59,7 +59,7 @@ struct JournalText {
 
     private static func describe(_ entry: Entry, in object: inout JSONObject) {
         switch entry {
-        case .charged(let charge, _):
+        case .charged(let charge):
             object["kind"] = charge.state == .parked ? "parked" : "charged"
             do throws(UnpackingError) {
                 let record = try RecordContent.read(charge.content)

@@ -1,0 +1,161 @@
+// What is answered to each call.
+
+import Bytes
+import Gateway
+import Ledger
+import Pricing
+import Wire
+
+extension FrameDesk {
+    @inline(__always)
+    func append(_ decision: ReportDecision, callID: UInt64, to answers: inout Answers) {
+        switch decision {
+        case .receipt(let receipt):
+            encoder.append(receipt, in: .frame(callID: callID), to: &answers.output)
+        case .refused(let refusal):
+            encoder.append(refusal, in: .frame(callID: callID), to: &answers.output)
+        case .askHistory:
+            encoder.append(Refusal(.overloaded), in: .frame(callID: callID), to: &answers.output)
+        }
+        answers.count += 1
+    }
+
+    func append(_ refusal: Refusal, callID: UInt64, to answers: inout Answers) {
+        encoder.append(refusal, in: .frame(callID: callID), to: &answers.output)
+        answers.count += 1
+    }
+
+    /// Answers every call but a sound single report.
+    mutating func answer(
+        _ frame: ClientFrame, record: UsageRecord, message: ByteView, to answers: inout Answers
+    ) {
+        switch frame.call {
+        case .report(let fault):
+            if let fault {
+                lane.countRefusal(fault)
+                append(fault, callID: frame.callID, to: &answers)
+            }
+        case .reportBatch(let batch):
+            answer(batch, callID: frame.callID, message: message, history: nil, to: &answers)
+        case .quote(let compare, let fault):
+            if let fault { return append(fault, callID: frame.callID, to: &answers) }
+            answerQuote(record, compare: compare, callID: frame.callID, to: &answers)
+        case .getBalance(let account):
+            answerBalance(of: account, callID: frame.callID, to: &answers)
+        case .ping(let payload):
+            encoder.append(pong: payload, callID: frame.callID, to: &answers.output)
+            answers.count += 1
+        case .hold, .settle, .void, .extend:
+            append(Refusal(.unimplemented, field: .call), callID: frame.callID, to: &answers)
+        case .empty:
+            append(Refusal(.invalidArgument, field: .call), callID: frame.callID, to: &answers)
+        }
+    }
+
+    private mutating func answerQuote(
+        _ record: UsageRecord, compare: Bool, callID: UInt64, to answers: inout Answers
+    ) {
+        let quoted: QuotedReport
+        switch lane.quote(record, compare: compare) {
+        case .refused(let refusal): return append(refusal, callID: callID, to: &answers)
+        case .quoted(let answer): quoted = answer
+        }
+        var names = BytePacker(capacity: 256)
+        for line in quoted.lines { line.unit.withView { names.append(bytes: $0) } }
+        var answer = QuoteAnswer()
+        answer.charge = quoted.charge
+        answer.baseCost = quoted.baseCost
+        answer.available = quoted.available
+        answer.availableAfter = quoted.availableAfter
+        answer.sufficient = quoted.isSufficient
+        answer.affordableOutputTokens = quoted.affordableOutputTokens
+        answer.allowanceUsed = quoted.allowanceUsed
+        answer.ruleVersion = quoted.ruleVersion
+        answer.catalogueVersion = quoted.catalogueVersion
+        answer.standardTierUsed = quoted.standardTierUsed
+        answer.alternativeCharge = quoted.alternativeCharge
+        var start = 0
+        for line in quoted.lines {
+            let end = start + line.unit.utf8.count
+            answer.lines.append(
+                QuoteAnswerLine(
+                    unit: names.view[start..<end], quantity: line.quantity, rate: line.rate,
+                    amount: line.amount))
+            start = end
+        }
+        encoder.append(answer, in: .frame(callID: callID), to: &answers.output)
+        answers.count += 1
+    }
+
+    private mutating func answerBalance(of account: ByteView, callID: UInt64, to answers: inout Answers) {
+        let summary: AccountSummary?
+        do {
+            summary = try lane.balance(of: account)
+        } catch {
+            return append(
+                Refusal(.invalidArgument, field: .account, fault: error), callID: callID, to: &answers)
+        }
+        guard let summary else {
+            return append(Refusal(.accountNotFound, field: .account), callID: callID, to: &answers)
+        }
+        summary.path.withView { path in
+            summary.wallet.withView { wallet in
+                summary.tier.withView { tier in
+                    var answer = BalanceAnswer()
+                    answer.account = path
+                    answer.wallet = wallet
+                    answer.tier = tier
+                    answer.balance = summary.balance
+                    answer.held = summary.held
+                    answer.available = summary.available
+                    answer.overdraftLimit = summary.overdraftLimit
+                    answer.unlimited = summary.unlimited
+                    answer.sequence = summary.sequence
+                    encoder.append(answer, in: .frame(callID: callID), to: &answers.output)
+                }
+            }
+        }
+        answers.count += 1
+    }
+
+    /// Decides the records of a batch. `history` holds an answer for each once it was asked.
+    mutating func answer(
+        _ batch: ReportBatch, callID: UInt64, message: ByteView, history: [HistoryAnswer]?,
+        to answers: inout Answers
+    ) {
+        if let fault = batch.fault { return append(fault, callID: callID, to: &answers) }
+        if history == nil {
+            var keys: [RecordKeys] = []
+            var needsHistory = false
+            for index in 0..<batch.count {
+                var prepared = PreparedReport()
+                if decoder.read(batch, at: index, into: &records[0]) == nil {
+                    prepared = lane.prepare(records[0])
+                }
+                needsHistory = needsHistory || prepared.needsHistory
+                keys.append(prepared.keys)
+            }
+            lane.clearPrepared()
+            if needsHistory { return setAside(keys, message: message) }
+        }
+        results.removeAll(keepingCapacity: true)
+        for index in 0..<batch.count {
+            if let fault = decoder.read(batch, at: index, into: &records[0]) {
+                lane.countRefusal(fault)
+                results.append(.refusal(fault))
+                continue
+            }
+            let prepared = lane.prepare(records[0])
+            switch lane.decide(records[0], prepared, history: history?[index] ?? .notAsked) {
+            case .receipt(let receipt): results.append(.receipt(receipt))
+            case .refused(let refusal): results.append(.refusal(refusal))
+            case .askHistory: results.append(.refusal(Refusal(.overloaded)))
+            }
+            lane.clearPrepared()
+        }
+        let results = results
+        encoder.append(
+            batchOf: batch.count, in: .frame(callID: callID), to: &answers.output, result: { results[$0] })
+        answers.count += 1
+    }
+}

@@ -1,0 +1,157 @@
+// From the bytes of a read to the bytes of its answers: decode, prepare, decide, encode, all frames in one go.
+//
+// An event loop has one desk, which serves each of its connections in turn. It is a value that is changed as a
+// whole for the length of a read, so the records on their way cost no checks of who else might use them.
+
+import Bytes
+import Gateway
+import Ledger
+import NIOCore
+import Pricing
+import Wire
+
+/// The answers of a connection that have not been sent, and how many they are.
+struct Answers {
+    var output: NIOOutput
+    var count = 0
+
+    var isEmpty: Bool { output.buffer.readableBytes == 0 }
+}
+
+/// What became of the bytes of a read.
+struct ReadOutcome {
+    /// Bytes of whole frames, from the front.
+    var consumed = 0
+    /// The frames in them.
+    var calls = 0
+    /// What the answers wait for.
+    var mark = AnswerMark()
+    /// Why the stream cannot be read any further.
+    var failure: WireError?
+}
+
+/// A frame whose answer needs to know what history holds of its ids.
+struct LateFrame: Sendable {
+    var message: [UInt8]
+    var keys: [RecordKeys]
+}
+
+/// Lane, codec, and room for the records of a read. Lives on its event loop.
+struct FrameDesk: ~Copyable {
+    var lane: Lane
+    let decoder = FrameDecoder()
+    let encoder = FrameEncoder()
+    /// The records of the frames being handled; their views live until the decoder is reset.
+    var records = [UsageRecord](repeating: UsageRecord(), count: FrameDesk.recordsAtOnce)
+    var results: [Wire.ReportAnswer] = []
+    private var calls: [PendingCall] = []
+    /// Frames of the last read that wait for history.
+    private(set) var late: [LateFrame] = []
+
+    /// Reports that are prepared before the first of them is decided: enough to overlap cache misses,
+    /// few enough that their records stay in the first-level cache.
+    static let recordsAtOnce = 64
+
+    /// A report between preparing and deciding.
+    private struct PendingCall {
+        var callID: UInt64
+        var prepared: PreparedReport
+    }
+
+    init(_ gateway: Gateway) {
+        lane = Lane(gateway)
+        calls.reserveCapacity(Self.recordsAtOnce)
+    }
+
+    /// Handles the whole frames at the front of `received`.
+    mutating func handle(_ received: ByteView, answers: inout Answers) -> ReadOutcome {
+        var outcome = ReadOutcome()
+        lane.begin()
+        late.removeAll(keepingCapacity: true)
+        do throws(WireError) {
+            try handleFrames(received, &outcome, answers: &answers)
+        } catch {
+            outcome.failure = error
+        }
+        decidePending(answers: &answers)
+        decoder.reset()
+        if let failure = outcome.failure {
+            // What came before the frame at fault is answered; the stream behind it cannot be read.
+            encoder.append(failure.refusal, in: .frame(callID: 0), to: &answers.output)
+        }
+        outcome.mark = lane.endRead()
+        return outcome
+    }
+
+    private mutating func handleFrames(
+        _ all: ByteView, _ outcome: inout ReadOutcome, answers: inout Answers
+    ) throws(WireError) {
+        while outcome.consumed < all.count {
+            let rest = all[outcome.consumed..<all.count]
+            guard case .whole(let messageBytes) = try Framing.scan(rest) else { return }
+            let message = rest[WireLimits.headerBytes..<WireLimits.headerBytes + messageBytes]
+            let slot = calls.count
+            let frame = try decoder.decode(message, into: &records[slot])
+            outcome.consumed += WireLimits.headerBytes + messageBytes
+            outcome.calls += 1
+            if case .report(nil) = frame.call {
+                let prepared = lane.prepare(records[slot])
+                if prepared.needsHistory, prepared.fault == nil {
+                    setAside([prepared.keys], message: message)
+                    continue
+                }
+                calls.append(PendingCall(callID: frame.callID, prepared: prepared))
+                if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
+            } else {
+                decidePending(answers: &answers)
+                answer(frame, record: records[slot], message: message, to: &answers)
+            }
+        }
+    }
+
+    /// Decides the reports that were prepared, in the order they came.
+    private mutating func decidePending(answers: inout Answers) {
+        if calls.isEmpty { return }
+        lane.prefetch(calls.count) { calls[$0].prepared }
+        for index in calls.indices {
+            append(
+                lane.decide(records[index], calls[index].prepared), callID: calls[index].callID, to: &answers)
+        }
+        calls.removeAll(keepingCapacity: true)
+        lane.clearPrepared()
+    }
+
+    /// Keeps a frame until history has said what it holds of its ids.
+    mutating func setAside(_ keys: [RecordKeys], message: ByteView) {
+        late.append(LateFrame(message: Array(message), keys: keys))
+    }
+
+    /// Takes up a frame that waited for history. Returns what its answer waits for.
+    mutating func resume(
+        _ frame: LateFrame, history: [HistoryAnswer], answers: inout Answers
+    ) -> AnswerMark {
+        lane.begin()
+        frame.message.withView { message in
+            do throws(WireError) {
+                let decoded = try decoder.decode(message, into: &records[0])
+                switch decoded.call {
+                case .report(nil):
+                    let prepared = lane.prepare(records[0])
+                    append(
+                        lane.decide(records[0], prepared, history: history[0]), callID: decoded.callID,
+                        to: &answers)
+                case .reportBatch(let batch):
+                    answer(
+                        batch, callID: decoded.callID, message: message, history: history, to: &answers)
+                default:
+                    preconditionFailure("only reports are set aside")
+                }
+            } catch {
+                preconditionFailure("a frame that was read once can be read again")
+            }
+        }
+        lane.clearPrepared()
+        decoder.reset()
+        return lane.endRead()
+    }
+}
