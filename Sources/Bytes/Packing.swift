@@ -231,35 +231,55 @@ extension BytePacker {
 public struct UnpackingError: Error, Hashable, Sendable {
     /// Where in the view the value at fault begins.
     public let offset: Int
+    @inlinable
     public init(offset: Int) { self.offset = offset }
 }
 
 /// Reads what `BytePacker` wrote.
-public struct ByteUnpacker: Sendable {
+@safe
+public struct ByteUnpacker: @unchecked Sendable {
     public let view: ByteView
-    public private(set) var offset: Int
+    @usableFromInline var position: Int
 
+    @inlinable
     public init(_ view: ByteView) {
         self.view = view
-        offset = 0
+        position = 0
     }
 
-    public var isAtEnd: Bool { offset == view.count }
+    /// How many bytes have been read.
+    @inlinable public var offset: Int { position }
 
+    @inlinable public var isAtEnd: Bool { position == view.count }
+
+    @inlinable
     public mutating func byte() throws(UnpackingError) -> UInt8 {
-        guard offset < view.count else { throw UnpackingError(offset: offset) }
-        let value = unsafe view.base.unsafelyUnwrapped[offset]
-        offset += 1
+        guard position < view.count else { throw UnpackingError(offset: position) }
+        let value = unsafe view.base.unsafelyUnwrapped[position]
+        position += 1
         return value
     }
 
+    @inlinable @inline(__always)
     public mutating func unsigned() throws(UnpackingError) -> UInt64 {
-        let start = offset
+        if position < view.count {
+            let first = unsafe view.base.unsafelyUnwrapped[position]
+            if first < 0x80 {
+                position += 1
+                return UInt64(first)
+            }
+        }
+        return try longUnsigned()
+    }
+
+    @inlinable
+    mutating func longUnsigned() throws(UnpackingError) -> UInt64 {
+        let start = position
         var value: UInt64 = 0
         var shift: UInt64 = 0
-        while offset < view.count {
-            let byte = unsafe view.base.unsafelyUnwrapped[offset]
-            offset += 1
+        while position < view.count {
+            let byte = unsafe view.base.unsafelyUnwrapped[position]
+            position += 1
             if shift == 63 && byte > 1 { throw UnpackingError(offset: start) }
             value |= UInt64(byte & 0x7f) &<< shift
             if byte < 0x80 { return value }
@@ -268,26 +288,30 @@ public struct ByteUnpacker: Sendable {
         throw UnpackingError(offset: start)
     }
 
+    @inlinable
     public mutating func signed() throws(UnpackingError) -> Int64 {
         let value = try unsigned()
         return Int64(bitPattern: value &>> 1) ^ -Int64(bitPattern: value & 1)
     }
 
+    @inlinable
     public mutating func fixed() throws(UnpackingError) -> UInt64 {
         let bytes = try self.bytes(8)
         return unsafe UInt64(littleEndian: bytes.buffer.loadUnaligned(as: UInt64.self))
     }
 
+    @inlinable
     public mutating func bytes(_ count: Int) throws(UnpackingError) -> ByteView {
-        guard count >= 0, count <= view.count - offset else { throw UnpackingError(offset: offset) }
-        defer { offset += count }
-        return view[offset..<offset + count]
+        guard count >= 0, count <= view.count - position else { throw UnpackingError(offset: position) }
+        defer { position += count }
+        return view[position..<position + count]
     }
 
+    @inlinable
     public mutating func prefixed() throws(UnpackingError) -> ByteView {
-        let start = offset
+        let start = position
         let count = try unsigned()
-        guard count <= UInt64(view.count - offset) else { throw UnpackingError(offset: start) }
+        guard count <= UInt64(view.count - position) else { throw UnpackingError(offset: start) }
         return try bytes(Int(count))
     }
 }

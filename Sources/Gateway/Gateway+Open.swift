@@ -38,6 +38,7 @@ struct GatewayParts {
     let history: HistoryStore
     let clock: any TimeSource
     let lock: DirectoryLock
+    let memory: MemoryReserve
 }
 
 extension Gateway {
@@ -77,6 +78,7 @@ extension Gateway {
         }
         var report = RecoveryReport()
         report.epoch = record.epoch
+        let memory = try wrap(GatewayError.file) { () throws(FileError) in try MemoryReserve() }
         let started = clock.monotonicNanoseconds()
         let journal = try recover(
             settings, record: record, ledger: ledger, checkpoints: checkpoints, history: history, lock: lock,
@@ -94,7 +96,7 @@ extension Gateway {
             settings: settings,
             parts: GatewayParts(
                 ledger: ledger, journal: journal, control: control, checkpoints: checkpoints,
-                history: history, clock: clock, lock: lock),
+                history: history, clock: clock, lock: lock, memory: memory),
             book: book, recovery: report, logger: logger)
         try gateway.begin()
         return gateway
@@ -185,12 +187,20 @@ extension Gateway {
         }
     }
 
+    /// How many chunks ahead of the one that is replayed memory is asked for.
+    private static let chunksAhead = 8
+
     private static func replay(
         _ batch: JournalBatch, into ledger: Ledger, sequences: [UInt64], historyLSN: UInt64
     ) throws(EntryError) {
         var pieces = PieceReader(batch.body)
+        var ahead = PieceReader(batch.body)
+        for _ in 0..<chunksAhead {
+            if let chunk = try ahead.next() { ledger.prefetch(replaying: chunk) }
+        }
         var lsn = batch.firstLSN
         while let chunk = try pieces.next() {
+            if let chunk = try ahead.next() { ledger.prefetch(replaying: chunk) }
             let head = try ledger.replay(chunk) { sequences[$0] }
             lsn += UInt64(head.count)
             if lsn - 1 <= historyLSN {

@@ -30,6 +30,7 @@ public final class Gateway: Sendable {
     let feed: JournalFeed
     let counters = Counters()
     let lock: DirectoryLock
+    let memory: MemoryReserve
     /// What happened at start.
     public let recovery: RecoveryReport
 
@@ -59,6 +60,7 @@ public final class Gateway: Sendable {
         history = parts.history
         clock = parts.clock
         lock = parts.lock
+        memory = parts.memory
         self.book = Mutex(book)
         self.recovery = recovery
         self.logger = logger

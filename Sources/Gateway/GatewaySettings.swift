@@ -19,6 +19,9 @@ public struct GatewaySettings: Sendable {
     public var journalBytesMax = 32 << 30
     /// Time between two checkpoints.
     public var checkpointInterval = Duration.seconds(30)
+    /// Accounts in one transaction of a checkpoint, at least one shard's: about a megabyte to be synchronized,
+    /// which the journal may have to wait for.
+    public var checkpointRowsAtOnce = 8_192
 
     public init(dataDirectory: String) { self.dataDirectory = dataDirectory }
 }

@@ -1,6 +1,5 @@
-// The gateway's own threads: the history, the look-ups in it, the checkpoints, and the memory to grow into.
+// The gateway's own threads: the history, the look-ups in it, and the checkpoints.
 
-import Bytes
 import Journal
 import Ledger
 import Logging
@@ -19,7 +18,6 @@ final class Workers: Sendable {
     private let isStopping = Atomic<Bool>(false)
     private let historyWakeup = Wakeup()
     private let checkpointWakeup = Wakeup()
-    private let memoryWakeup = Wakeup()
     private let threads = Mutex<[WorkerThread]>([])
 
     /// Starts the threads. The journal is running.
@@ -32,11 +30,9 @@ final class Workers: Sendable {
         let started = [
             try WorkerThread(name: "history", urgency: .last) { [self] in followHistory(worker.value) },
             try WorkerThread(name: "history-lookup", urgency: .normal) { lookups.run() },
-            try WorkerThread(name: "checkpoint", urgency: .normal) { [self] in takeCheckpoints() },
-            try WorkerThread(name: "table-memory", urgency: .normal) { [self] in prepareMemory() },
+            try WorkerThread(name: "checkpoint", urgency: .later) { [self] in takeCheckpoints() },
         ]
         threads.withLock { $0 = started }
-        TableMemory.whenLow { [memoryWakeup] in memoryWakeup.signal() }
     }
 
     /// How long a stop waits for the history.
@@ -113,14 +109,6 @@ final class Workers: Sendable {
         }
     }
 
-    /// Has memory for the ledger's tables ready before they grow into it.
-    private func prepareMemory() {
-        while !isStopping.load(ordering: .sequentiallyConsistent) {
-            memoryWakeup.wait()
-            TableMemory.prepare()
-        }
-    }
-
     /// Ends the threads: the history catches up for some seconds, a last checkpoint is taken.
     func stop() async {
         gateway.journal.stop()
@@ -128,8 +116,6 @@ final class Workers: Sendable {
         lookups.stop()
         historyWakeup.signal()
         checkpointWakeup.signal()
-        TableMemory.whenLow(nil)
-        memoryWakeup.signal()
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             let running = threads.withLock { threads in
                 defer { threads = [] }

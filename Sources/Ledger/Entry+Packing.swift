@@ -185,6 +185,19 @@ extension ByteUnpacker {
         }
     }
 
+    /// Reads of a charge only where it will be looked up: its wallet, and the low half of its key.
+    mutating func chargePlaces() throws(UnpackingError) -> (wallet: UInt32, keyLow: UInt64) {
+        let flags = try byte()
+        _ = try signed()
+        var wallet = try unsigned32()
+        if flags & 4 != 0 {
+            wallet = try unsigned32()
+            _ = try unsigned()
+        }
+        _ = try prefixed()
+        return (wallet, try fixed())
+    }
+
     /// Reads the fields of a charge.
     mutating func charge() throws(UnpackingError) -> (Timestamp, ChargeEntry) {
         var entry = ChargeEntry()

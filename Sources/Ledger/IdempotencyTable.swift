@@ -104,6 +104,12 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         Int(truncatingIfNeeded: ((hash & 0xffff_ffff) * UInt64(truncatingIfNeeded: count)) &>> 32)
     }
 
+    /// Asks for the bucket of a hash.
+    @inline(__always)
+    func prefetch(_ hash: UInt64) {
+        unsafe tollgate_prefetch(line(Self.bucket(of: hash, count: bucketCount)))
+    }
+
     @inline(__always)
     private func line(_ bucket: Int) -> UnsafeMutablePointer<UInt32> {
         unsafe slots + bucket * Self.slotsPerBucket

@@ -77,10 +77,10 @@ extension Ledger {
         }
     }
 
-    /// How many accounts wait for a checkpoint.
-    public func changedCount() -> Int {
+    /// How many accounts of the shards from `first` on wait for a checkpoint.
+    public func changedCount(from first: Int = 0) -> Int {
         var count = 0
-        for number in shards.indices { count += shards[number].state.withLock { $0.dirty.count } }
+        for number in first..<shards.count { count += shards[number].state.withLock { $0.dirty.count } }
         return count
     }
 

@@ -145,6 +145,17 @@ extension Ledger {
         return (latest, moved)
     }
 
+    /// Asks for the memory that `replay` of a chunk will touch, so that the misses of many chunks overlap.
+    public func prefetch(replaying chunk: ByteView) {
+        do throws(EntryError) {
+            let reader = try ChunkReader(chunk)
+            guard reader.head.shard < shards.count else { return }
+            shards[reader.head.shard].state.withLock { $0.prefetch(reader) }
+        } catch {
+            return  // `replay` will say what is wrong.
+        }
+    }
+
     /// Applies a chunk of entries at recovery. `checkpoint` is the sequence that the shard's checkpoint
     /// rows include. Chunks of one shard come in order; different shards may be replayed at once.
     @discardableResult

@@ -1,6 +1,7 @@
 // Recovery: a shard from its checkpoint rows and the journal's chunks. Nothing is decided here.
 
 import Bytes
+import CPlatform
 import Pricing
 
 /// An account as a checkpoint keeps it: everything but the entries that made it.
@@ -161,6 +162,27 @@ extension ShardState {
         }
         // Each goes to the front of the list, so the last comes first.
         for row in rows.reversed() { addAllowance(row, to: account) }
+    }
+
+    /// Asks for the lines that replaying a chunk will need, a while before it is replayed. What cannot be read
+    /// is left to `replay` to refuse.
+    func prefetch(_ chunk: ChunkReader) {
+        var chunk = chunk
+        do {
+            while let (kind, body) = try chunk.nextFields() {
+                guard kind == .charged else { continue }
+                var fields = ByteUnpacker(body)
+                let (wallet, keyLow) = try fields.chargePlaces()
+                if Int(wallet) < accounts.count {
+                    let row = unsafe UnsafeRawPointer(accounts.address(of: wallet))
+                    unsafe tollgate_prefetch(row)
+                    unsafe tollgate_prefetch(row + 64)
+                }
+                ids.prefetch(keyLow)
+            }
+        } catch {
+            return
+        }
     }
 
     /// Applies a chunk. Entries up to the checkpoint's sequence are in the accounts already: of those only

@@ -34,6 +34,8 @@ public enum ThreadUrgency: Hashable, Sendable {
     /// SCHED_FIFO where the process may, else nice -20 where it may, else normal.
     case first
     case normal
+    /// Nice 10: gives way to ordinary threads when they wake, and gets on even when the processors are busy.
+    case later
     /// SCHED_IDLE, else nice 19.
     case last
 }
@@ -120,6 +122,8 @@ public final class WorkerThread: Sendable {
             return renice(-20)
         case .normal:
             return .normal
+        case .later:
+            return renice(10)
         case .last:
             if unsafe pthread_setschedparam(pthread_self(), tollgate_sched_idle, &parameter) == 0 {
                 return .idle

@@ -38,10 +38,9 @@ extension CheckpointStore {
     func record(_ database: Database, _ checkpoint: Checkpoint) throws(StoreError) {
         try attempt(.ledger, "recording the checkpoint") {
             let stamp = checkpoint.stamp
+            let place = try database.cachedStatement(sql: "REPLACE INTO shard_positions VALUES (?, ?)")
             for (shard, sequence) in stamp.sequences.enumerated() {
-                try database.execute(
-                    sql: "REPLACE INTO shard_positions VALUES (?, ?)",
-                    arguments: [shard, Int64(bitPattern: sequence)])
+                try place.execute(arguments: [shard, Int64(bitPattern: sequence)])
             }
             try database.execute(
                 sql: "DELETE FROM meta WHERE generation < ?",

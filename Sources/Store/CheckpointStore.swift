@@ -5,6 +5,10 @@
 // second connection looks at what is there. Only after that does a checkpoint count as verified, and
 // the journal may be released up to the *older* of the last two verified ones: should the WAL of the
 // newest be lost, the file is the older one and the journal still leads on from there.
+//
+// Many changed rows are written as several checkpoints, each with some shards' rows and their positions: a
+// transaction of a hundred megabytes would keep the disk from the journal for as long as its sync takes. Only
+// the last of them says that the journal up to a new position is in the rows, and only it is verified whole.
 
 import Bytes
 import GRDB
@@ -52,22 +56,37 @@ public final class CheckpointStore: Sendable {
         state.withLock { $0.verified.count == 2 ? $0.verified[0] : nil }
     }
 
+    /// How much of the changed rows a checkpoint brings.
+    public enum Extent: Hashable, Sendable {
+        /// Some shards' rows; more follow. The stamp's applied LSN is that of the checkpoint before.
+        case part
+        /// All, or the last of several parts.
+        case whole
+    }
+
+    /// The stamp of the newest checkpoint, or nil if none was ever written.
+    public func newestStamp() throws(StoreError) -> CheckpointStamp? {
+        try latched { () throws(StoreError) in
+            try read { (database) throws(StoreError) in try checkpoints(database).first?.stamp }
+        }
+    }
+
     /// Writes one checkpoint: calls `body`, which writes the changed rows and returns what they are
-    /// the state of, then commits, truncates the WAL and verifies.
+    /// the state of, then commits, copies the WAL into the file and verifies.
     ///
-    /// O(rows written), one sync of the WAL and one of the file. Accounts that are not written keep
-    /// their rows.
+    /// O(rows written), one sync of the WAL and one of the file; a whole one counts all rows. Accounts that
+    /// are not written keep their rows.
     ///
     /// - Throws: `.retryLater` with the last checkpoint as it was; `.poisoned`, after which every call
     ///   throws the same; what `body` throws, rolled back.
     public func write(
-        _ body: (inout CheckpointWriter) throws(StoreError) -> CheckpointStamp
+        _ extent: Extent = .whole, _ body: (inout CheckpointWriter) throws(StoreError) -> CheckpointStamp
     ) throws(StoreError) -> Outcome {
         let (checkpoint, rowCount, samples) = try latched { () throws(StoreError) in try commit(body) }
         let isVerified = try latched { () throws(StoreError) in
-            guard try truncate() else { return false }
-            try verify(checkpoint, samples: samples)
-            return true
+            guard try copyWAL(extent == .whole ? .truncate : .restart) else { return false }
+            try verify(checkpoint, samples: samples, counting: extent == .whole)
+            return extent == .whole
         }
         if isVerified { noteVerified(checkpoint) }
         return Outcome(checkpoint: checkpoint, rowCount: rowCount, isVerified: isVerified)
@@ -134,13 +153,14 @@ public final class CheckpointStore: Sendable {
         }
     }
 
-    /// Copies the WAL into the file and truncates it; false when a reader is in the way.
-    func truncate() throws(StoreError) -> Bool {
+    /// Copies the WAL into the file and begins it anew, from an empty file or in the blocks it has; false when
+    /// a reader is in the way.
+    func copyWAL(_ kind: Database.CheckpointMode) throws(StoreError) -> Bool {
         do throws(StoreError) {
             let frames = try attempt(.ledger, "copying the WAL into the file") {
-                try writer.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+                try writer.writeWithoutTransaction { try $0.checkpoint(kind) }
             }
-            return frames.walFrameCount == 0
+            return frames.walFrameCount == frames.checkpointedFrameCount
         } catch .retryLater {
             return false
         }
@@ -148,8 +168,10 @@ public final class CheckpointStore: Sendable {
 
     /// Looks, through another connection, whether the file has what was just written.
     ///
-    /// The totals as recorded, the number of rows, and a sample of the rows written.
-    func verify(_ checkpoint: Checkpoint, samples: [CheckpointWriter.Key]) throws(StoreError) {
+    /// The totals as recorded, a sample of the rows written and, where asked for, the number of all rows.
+    func verify(
+        _ checkpoint: Checkpoint, samples: [CheckpointWriter.Key], counting: Bool = true
+    ) throws(StoreError) {
         try read { (database) throws(StoreError) in
             let found = try checkpoints(database).first
             guard found == checkpoint else {
@@ -157,12 +179,7 @@ public final class CheckpointStore: Sendable {
                     file: .ledger, field: "the newest checkpoint", stored: "\(checkpoint)",
                     computed: found.map { "\($0)" } ?? "none")
             }
-            var count = try Statement(database, .ledger, "SELECT count(*) FROM accounts")
-            guard try count.step(), count.integer(0) == Int64(checkpoint.totals.accountCount) else {
-                throw StoreError.damagedTotals(
-                    file: .ledger, field: "account_count", stored: "\(checkpoint.totals.accountCount)",
-                    computed: "\(count.integer(0))")
-            }
+            if counting { try verifyCount(database, checkpoint) }
             var select = try Statement(
                 database, .ledger, CheckpointReader.columns + " WHERE id = ?")
             for key in samples {
@@ -175,6 +192,15 @@ public final class CheckpointStore: Sendable {
                 _ = try CheckpointReader.row(select)
                 select.reset()
             }
+        }
+    }
+
+    private func verifyCount(_ database: Database, _ checkpoint: Checkpoint) throws(StoreError) {
+        var count = try Statement(database, .ledger, "SELECT count(*) FROM accounts")
+        guard try count.step(), count.integer(0) == Int64(checkpoint.totals.accountCount) else {
+            throw StoreError.damagedTotals(
+                file: .ledger, field: "account_count", stored: "\(checkpoint.totals.accountCount)",
+                computed: "\(count.integer(0))")
         }
     }
 

@@ -101,6 +101,42 @@ struct RestartTests {
         }
     }
 
+    @Test("checkpoints of two rows at a time, under reports, lose nothing", arguments: [UInt64(1), 2, 3])
+    func checkpointParts(seed: UInt64) async throws {
+        var random = SeededGenerator(seed: seed)
+        let directory = try TemporaryDirectory()
+        let small: (inout GatewaySettings) -> Void = {
+            $0.checkpointInterval = .milliseconds(1)
+            $0.checkpointRowsAtOnce = 2
+        }
+        var charged: [String: Int64] = [:]
+        for start in 0..<4 {
+            let gateway = try openGateway(directory, change: small)
+            #expect(gateway.ledger.totals().charged == Int128(charged.values.reduce(0, +)))
+            if start == 0 {
+                for number in 0..<40 { await openAccount(gateway, path: "acme\(number)/search") }
+            }
+            for round in 0..<25 {
+                let reports = (0..<20).map { number in
+                    TestReport(
+                        id: "\(start)-\(round)-\(number)",
+                        account: "acme\(Int.random(in: 0..<40, using: &random))/search")
+                }
+                for (report, decision) in zip(reports, try await report(reports, to: gateway)) {
+                    charged[report.account, default: 0] += try #require(decision.receipt).charge
+                }
+            }
+            await gateway.stop()
+        }
+        let gateway = try openGateway(directory, change: small)
+        for (account, charge) in charged {
+            let summary = try await gateway.balance(of: Array(account.utf8))
+            #expect(summary.charged == charge, "\(account), seed \(seed)")
+        }
+        #expect(gateway.ledger.totals().balance)
+        await gateway.stop()
+    }
+
     @Test("an empty history is filled again from a journal that nobody could release")
     func lostHistory() async throws {
         let directory = try TemporaryDirectory()

@@ -9,7 +9,7 @@ import Testing
 struct ThreadTests {
     @Test("a thread runs its body once, says its priority and can be joined twice")
     func worker() throws {
-        for urgency in [ThreadUrgency.first, .normal, .last] {
+        for urgency in [ThreadUrgency.first, .normal, .later, .last] {
             let runs = Atomic<Int>(0)
             try withExtendedLifetime(runs) {
                 let box = Counter()
@@ -21,6 +21,7 @@ struct ThreadTests {
                 #expect(box.count.load(ordering: .relaxed) == 1)
                 switch (urgency, thread.priority) {
                 case (.first, .realtime), (.first, .nice(-20)), (.first, .normal): break
+                case (.later, .nice(10)), (.later, .normal): break
                 case (.normal, .normal), (.last, .idle), (.last, .nice(19)), (.last, .normal): break
                 default: Issue.record("\(urgency) gave \(thread.priority)")
                 }

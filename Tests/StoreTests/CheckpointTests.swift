@@ -78,6 +78,32 @@ struct CheckpointTests {
         }
     }
 
+    @Test("a checkpoint in parts is a whole one after each, and is verified at its end")
+    func parts() throws {
+        let store = try open()
+        try store.write([:], testStamp(10))
+        var generator = SeededGenerator(seed: 7)
+        var accounts: [AccountKey: Account] = [:]
+        for shard in UInt16(0)..<4 {
+            let key = AccountKey(shard: shard, number: 0)
+            let account = makeAccount(Int(shard), &generator)
+            accounts[key] = account
+            var stamp = testStamp(shard == 3 ? 20 : 10)
+            for done in 0...Int(shard) { stamp.sequences[done] = 77 }
+            let outcome = try store.write(shard == 3 ? .whole : .part) { (writer) throws(StoreError) in
+                try CheckpointStore.write([key: account], &writer)
+                return stamp
+            }
+            #expect(outcome.isVerified == (shard == 3))
+            #expect(try store.newestStamp() == stamp)
+            // Whoever opens the file now finds the rows of the parts so far, and where each shard stands.
+            let found = try open().loadAll()
+            #expect(found.0?.stamp == stamp)
+            #expect(found.1 == accounts)
+        }
+        #expect(store.releasableLSN == 10)
+    }
+
     @Test("the journal is released up to the older of the last two verified checkpoints")
     func released() throws {
         let store = try open()
