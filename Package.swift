@@ -148,6 +148,11 @@ let package = Package(
             name: "CommandTests", dependencies: ["tollgate", "Pricing", "StrictJSON", "TollgateClient"],
             swiftSettings: settings),
 
+        // The process itself: killed, starved of disk, stopped in the middle.
+        .testTarget(
+            name: "CrashTests", dependencies: ["tollgate", "StrictJSON", "TollgateClient"],
+            swiftSettings: settings),
+
         // C, each imported by one module or two.
         .target(name: "CTollgateProtos", dependencies: ["CProtobufC"]),
         .systemLibrary(
