@@ -105,8 +105,35 @@ struct CatalogueFileTests {
             (model(#""prices":[{"rates":{"input":"1"}},{"rates":{"input":"2"}}]"#), "two prices begin"),
             (model(#""aliases":["M"],"prices":[{"rates":{"input":"1"}}]"#), "belongs to m and to m"),
             (model(#""aliases":["a*"],"prices":[{"rates":{"input":"1"}}]"#), "without '*'"),
-            (model(#""patterns":["a"],"prices":[{"rates":{"input":"1"}}]"#), "exactly one '*'"),
-            (model(#""patterns":["*a*"],"prices":[{"rates":{"input":"1"}}]"#), "exactly one '*'"),
+            (model(#""patterns":["a"],"prices":[{"rates":{"input":"1"}}]"#), "has not 1 to 4 '*'"),
+            (model(#""patterns":["*"],"prices":[{"rates":{"input":"1"}}]"#), "has not 1 to 4 '*'"),
+            (model(#""patterns":["a**b"],"prices":[{"rates":{"input":"1"}}]"#), "has not 1 to 4 '*'"),
+            (model(#""patterns":["*a*b*c*d*"],"prices":[{"rates":{"input":"1"}}]"#), "has not 1 to 4 '*'"),
+            (model(#""prices":[{"rates":{"input":null}}]"#), "no standard rate"),
+            (
+                model(#""prices":[{"rates":{"input":"1"},"off_peak":{"windows":[],"rates":{"input":"1"}}}]"#),
+                "1 to 64 windows"
+            ),
+            (
+                model(
+                    #""prices":[{"rates":{"input":"1"},"off_peak":{"windows":[{"from":"09:00","until":"09:00"}]}}]"#),
+                "ends after it begins"
+            ),
+            (
+                model(
+                    #""prices":[{"rates":{"input":"1"},"off_peak":{"windows":[{"from":"9:00","until":"24:00"}]}}]"#),
+                "a time of day"
+            ),
+            (
+                model(
+                    #""prices":[{"rates":{"input":"1"},"off_peak":{"windows":[{"from":"09:00","until":"24:00"}]}}]"#),
+                "changes nothing"
+            ),
+            (
+                model(
+                    #""prices":[{"rates":{"input":"1"},"above":[{"input_tokens":5,"rates":{"input":"2"}}],"off_peak":{"windows":[{"from":"09:00","until":"24:00"}],"rates":{"input":"3"}}}]"#
+                ), "one of them"
+            ),
             (model(#""aliases":["a b"],"prices":[{"rates":{"input":"1"}}]"#), "visible ASCII"),
             (#"{"format":"tollgate-catalogue/1","provider_aliases":{"a":"b"},"models":[]}"#, "no model here"),
         ])
