@@ -64,7 +64,11 @@ extension Catalogue {
                 diff.added.append(CatalogueDiff.Model(provider: model.provider, id: model.id))
                 continue
             }
-            if let change = old.change(to: model) { diff.changed.append(change) } else { diff.unchangedCount += 1 }
+            if let change = old.change(to: model) {
+                diff.changed.append(change)
+            } else {
+                diff.unchangedCount += 1
+            }
         }
         diff.removed = sorted().models.filter { after[Key($0)] == nil }
             .map { CatalogueDiff.Model(provider: $0.provider, id: $0.id) }
@@ -95,21 +99,25 @@ extension CatalogueModel {
     }
 
     /// One price of the model under what it is for.
-    struct SinglePrice: Hashable {
-        var place: String
-        var text: String
-        var unit: String
+    public struct SinglePrice: Hashable, Sendable {
+        /// `output, tier batch, above 200000 tokens`.
+        public var place: String
+        /// The catalogue price; `withheld` for one that is not known.
+        public var text: String
+        /// `USD per million` or `USD each`; empty for what is not a rate.
+        public var unit: String
     }
 
     /// Every price of the model, in order, and what else decides about them.
-    var singlePrices: [SinglePrice] {
+    public var singlePrices: [SinglePrice] {
         prices.flatMap { price -> [SinglePrice] in
             var since = ""
             if price.effectiveFrom != .distantPast { since += ", from \(price.effectiveFrom.text)" }
             if price.effectiveUntil != .distantFuture { since += ", until \(price.effectiveUntil.text)" }
             var found = Self.singlePrices(price.card, since)
             for threshold in price.thresholds {
-                found += Self.singlePrices(threshold.card, ", above \(threshold.inputTokensAbove) tokens" + since)
+                found += Self.singlePrices(
+                    threshold.card, ", above \(threshold.inputTokensAbove) tokens" + since)
             }
             if let offPeak = price.offPeak {
                 let hours = JSONValue.array(offPeak.windows.map(\.json)).text

@@ -111,6 +111,12 @@ extension CatalogueModel {
         for price in try node.field("prices").array() { prices.append(try ModelPrice(price)) }
     }
 
+    /// The model as it stands in a catalogue file.
+    public var document: JSONValue { json }
+
+    /// Reads a model as it stands in a catalogue file. What it says is not checked.
+    public init(document: JSONNode) throws(JSONError) { try self.init(document) }
+
     var json: JSONValue {
         var object: JSONObject = ["provider": .string(provider), "id": .string(id)]
         if !aliases.isEmpty { object["aliases"] = .array(aliases.map { .string($0) }) }

@@ -44,7 +44,8 @@ extension PriceBook {
         var lines: [PriceExplanation.Line] = []
         var base: Int128 = 0
         for unit in UsageUnit.allCases where split[unit] > 0 {
-            guard let found = price.rate(
+            guard
+                let found = price.rate(
                     unit, threshold: threshold, serviceTier: serviceTier, isOffPeak: isOffPeak)
             else {
                 return .parked(.unpricedModel, unit.field)
@@ -67,7 +68,8 @@ extension PriceBook {
                 priceFrom: price.effectiveFrom, priceUntil: price.effectiveUntil,
                 inputTokens: record.usage.inputTokens,
                 inputTokensAbove: threshold.map { price.thresholds[$0].inputTokensAbove },
-                isOffPeak: isOffPeak, serviceTier: serviceTier ?? "", lines: lines, baseCost: Int64(base), kind: kind, tier: tier,
+                isOffPeak: isOffPeak, serviceTier: serviceTier ?? "", lines: lines, baseCost: Int64(base),
+                kind: kind, tier: tier,
                 ruleID: rule.head.id, ruleNumber: rule.head.ruleNumber, ruleVersion: rule.head.version,
                 overrideProvider: rule.overrideProvider, markup: rule.markup, effect: rule.effect,
                 exactFee: fee.exactText, minCharge: rule.minCharge, minChargeBinds: fee.minimumBinds,
@@ -204,6 +206,15 @@ extension Catalogue {
             return (rightCount, left.pattern) < (leftCount, right.pattern)
         }
         return best.map { ($0.model, .pattern) }
+    }
+
+    /// The models that `name` leads to, of one provider or of all of them in the order of their names.
+    /// O(models).
+    public func models(
+        named name: String, provider: String? = nil
+    ) -> [(model: CatalogueModel, match: ModelMatch)] {
+        let providers = provider.map { [$0] } ?? Set(models.map(\.provider)).sorted()
+        return providers.compactMap { model(provider: $0, name: name) }
     }
 
     private static func literalCount(_ pattern: String) -> Int {

@@ -33,16 +33,21 @@ struct ImportRefusalTests {
         ])
     func prices(price: String, reason: String) throws {
         let good = #""good":{"litellm_provider":"openai","input_cost_per_token":1e-6}"#
-        let text = "{\(good),\n\"bad\":{\"litellm_provider\":\"openai\",\n\"output_cost_per_token\":\(price)}}"
+        let text =
+            "{\(good),\n\"bad\":{\"litellm_provider\":\"openai\",\n\"output_cost_per_token\":\(price)}}"
         guard case .invalidEntries(let findings)? = refusal(text) else {
             Issue.record("\(price): \(String(describing: refusal(text)))")
             return
         }
         #expect(findings.count == 1)
-        #expect(findings[0].line == 2 && findings[0].entry == "bad" && findings[0].field == "output_cost_per_token")
+        #expect(
+            findings[0].line == 2 && findings[0].entry == "bad"
+                && findings[0].field == "output_cost_per_token")
         #expect(findings[0].detail.contains(reason), "\(findings[0])")
         let message = "\(PricingError.invalidEntries(findings))"
-        #expect(message.contains("line 2, bad, output_cost_per_token") && message.contains("nothing was imported"))
+        #expect(
+            message.contains("line 2, bad, output_cost_per_token") && message.contains("nothing was imported")
+        )
         // Left out on purpose, it is counted and listed.
         let rest = try Imported(text, ImportOptions(skipsInvalid: true))
         #expect(rest.result.coverage == [.full, .none])
@@ -60,7 +65,8 @@ struct ImportRefusalTests {
         ])
     func manyDigits(price: String, rate: Int64?) throws {
         let imported = try Imported(
-            #"{"m":{"litellm_provider":"openai","input_cost_per_token":\#(price),"output_cost_per_token":1e-6}}"#)
+            #"{"m":{"litellm_provider":"openai","input_cost_per_token":\#(price),"output_cost_per_token":1e-6}}"#
+        )
         let rates = try imported.model("openai", "m").prices[0].card.standard
         #expect(rates[.input]?.count == rate)
         #expect(rates.isWithheld(.input) == (rate == nil))
@@ -90,12 +96,14 @@ struct ImportRefusalTests {
             ("{\"a\":{\"litellm_provider\":\"x\",\n\"input_cost_per_token\":NaN}}", "line 2, column 24"),
             ("{\"a\":1,\n\"a\":2}", "line 2, column 1: the key \"a\" is there twice"),
             ("{\"a\":{\"b\":1,\"b\":2}}", "in a: the key \"b\" is there twice"),
-            ("{\"a\":{\"litellm_provider\":\"x\"}", "the end of the text"), ("[{\"id\":\"x\"", "the end of the text"),
+            ("{\"a\":{\"litellm_provider\":\"x\"}", "the end of the text"),
+            ("[{\"id\":\"x\"", "the end of the text"),
             ("", "expected an object or an array"), ("nonsense", "expected an object or an array"),
             ("{\"a\":\(String(repeating: "[", count: 100))", "nest deeper than"),
         ] {
             let error = refusal(text)
-            #expect("\(error.map { "\($0)" } ?? "none")".contains(place), "\(text): \(String(describing: error))")
+            #expect(
+                "\(error.map { "\($0)" } ?? "none")".contains(place), "\(text): \(String(describing: error))")
         }
     }
 
@@ -120,7 +128,9 @@ struct ImportRefusalTests {
     @Test("a file above the limit is refused by the limit's figure, before it is read")
     func tooLong() {
         let bytes = [UInt8](repeating: 0x20, count: PricingLimits.importBytesMax + 1)
-        #expect(throws: PricingError.json(.tooLong(bytes: bytes.count, bytesMax: PricingLimits.importBytesMax))) {
+        #expect(
+            throws: PricingError.json(.tooLong(bytes: bytes.count, bytesMax: PricingLimits.importBytesMax))
+        ) {
             try Catalogue.importing(bytes)
         }
     }
@@ -136,7 +146,8 @@ struct ImportRefusalTests {
             return
         }
         #expect(what == "service tiers")
-        let thresholds = (1...17).map { "\"input_cost_per_token_above_\($0)k_tokens\":1e-6" }.joined(separator: ",")
+        let thresholds = (1...17).map { "\"input_cost_per_token_above_\($0)k_tokens\":1e-6" }.joined(
+            separator: ",")
         // Of one model it is that model's fault.
         let text =
             #"{"a":{"litellm_provider":"openai","input_cost_per_token":1e-6},"m":{"litellm_provider":"openai","input_cost_per_token":1e-6,\#(thresholds)}}"#
@@ -153,7 +164,9 @@ struct ImportRefusalTests {
         #expect(CatalogueFormat.detected(in: Array(litellm.utf8)) == .litellm)
         #expect(CatalogueFormat.detected(in: Array(" \n[".utf8)) == .genaiPrices)
         #expect(CatalogueFormat.detected(in: Array(Catalogue.starterText.utf8)) == .tollgate)
-        #expect(CatalogueFormat.detected(in: Array(#"{"models":[],"format":"tollgate-catalogue/1"}"#.utf8)) == .tollgate)
+        #expect(
+            CatalogueFormat.detected(in: Array(#"{"models":[],"format":"tollgate-catalogue/1"}"#.utf8))
+                == .tollgate)
         for format in [CatalogueFormat.tollgate, .genaiPrices] {
             #expect(refusal(litellm, format: format) != nil, "\(format)")
         }

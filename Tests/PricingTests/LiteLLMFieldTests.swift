@@ -17,7 +17,10 @@ struct LiteLLMFieldTests {
             ("cache_creation_input_token_cost_above_200k_tokens_above_1hr", .cacheWrite1h, 200_000, ""),
             ("input_cost_per_token_above_272k_tokens_priority", .input, 272_000, "priority"),
             ("input_cost_per_token_priority_above_272k_tokens", .input, 272_000, "priority"),
-            ("cache_creation_input_token_cost_flex_above_1hr_above_32k_tokens", .cacheWrite1h, 32_000, "flex"),
+            (
+                "cache_creation_input_token_cost_flex_above_1hr_above_32k_tokens", .cacheWrite1h, 32_000,
+                "flex"
+            ),
             ("output_cost_per_token_batches", .output, 0, "batch"),
             ("output_cost_per_token_standard", .output, 0, ""),
             ("output_cost_per_token_ultrafast", .output, 0, "ultrafast"),

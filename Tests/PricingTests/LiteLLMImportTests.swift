@@ -80,7 +80,9 @@ struct LiteLLMImportTests {
             .images: 40_000_000_000, .seconds: 100_000_000, .pages: 1_000_000_000, .characters: 15_000_000,
             .requests: 2_000_000_000, .webSearches: 10_000_000_000,
         ]
-        for unit in UsageUnit.allCases { #expect(price.card.standard[unit]?.count == expected[unit], "\(unit)") }
+        for unit in UsageUnit.allCases {
+            #expect(price.card.standard[unit]?.count == expected[unit], "\(unit)")
+        }
         #expect(price.card.serviceTiers.map(\.name) == ["batch"])
         #expect(price.thresholds.map(\.inputTokensAbove) == [200_000])
         #expect(price.thresholds[0].card.standard[.output]?.count == 15_000_000)
@@ -94,15 +96,39 @@ struct LiteLLMImportTests {
             ("gemini", "gemini/gemini-2.5-pro", "google", "gemini-2.5-pro", ["gemini/gemini-2.5-pro"]),
             ("gemini", "gemini-x", "google", "gemini-x", ["gemini/gemini-x", "google/gemini-x"]),
             ("anthropic", "claude-y", "anthropic", "claude-y", ["anthropic/claude-y"]),
-            ("vertex_ai-language-models", "gemini-2.5-flash", "vertex_ai", "gemini-2.5-flash", ["vertex_ai/gemini-2.5-flash"]),
-            ("vertex_ai-anthropic_models", "vertex_ai/claude-z@1", "vertex_ai", "claude-z@1", ["vertex_ai/claude-z@1"]),
-            ("bedrock_converse", "us.meta.x-v1:0", "bedrock", "us.meta.x-v1:0", ["bedrock/us.meta.x-v1:0", "bedrock/converse/us.meta.x-v1:0"]),
-            ("bedrock", "bedrock/eu-west-1/mistral.x", "bedrock", "eu-west-1/mistral.x", ["bedrock/eu-west-1/mistral.x"]),
+            (
+                "vertex_ai-language-models", "gemini-2.5-flash", "vertex_ai", "gemini-2.5-flash",
+                ["vertex_ai/gemini-2.5-flash"]
+            ),
+            (
+                "vertex_ai-anthropic_models", "vertex_ai/claude-z@1", "vertex_ai", "claude-z@1",
+                ["vertex_ai/claude-z@1"]
+            ),
+            (
+                "bedrock_converse", "us.meta.x-v1:0", "bedrock", "us.meta.x-v1:0",
+                ["bedrock/us.meta.x-v1:0", "bedrock/converse/us.meta.x-v1:0"]
+            ),
+            (
+                "bedrock", "bedrock/eu-west-1/mistral.x", "bedrock", "eu-west-1/mistral.x",
+                ["bedrock/eu-west-1/mistral.x"]
+            ),
             ("text-completion-openai", "babbage-002", "openai", "babbage-002", ["openai/babbage-002"]),
-            ("amazon_nova", "amazon-nova/nova-micro", "amazon_nova", "nova-micro", ["amazon-nova/nova-micro"]),
-            ("fireworks_ai", "fireworks_ai/accounts/a/m", "fireworks_ai", "accounts/a/m", ["fireworks_ai/accounts/a/m"]),
-            ("openai", "high/1024-x-1024/img", "openai", "high/1024-x-1024/img", ["openai/high/1024-x-1024/img"]),
-            ("bedrock", "bedrock/*/6-month/x", "bedrock", "6-month/x", ["us-east-1/6-month/x", "bedrock/eu/6-month/x"]),
+            (
+                "amazon_nova", "amazon-nova/nova-micro", "amazon_nova", "nova-micro",
+                ["amazon-nova/nova-micro"]
+            ),
+            (
+                "fireworks_ai", "fireworks_ai/accounts/a/m", "fireworks_ai", "accounts/a/m",
+                ["fireworks_ai/accounts/a/m"]
+            ),
+            (
+                "openai", "high/1024-x-1024/img", "openai", "high/1024-x-1024/img",
+                ["openai/high/1024-x-1024/img"]
+            ),
+            (
+                "bedrock", "bedrock/*/6-month/x", "bedrock", "6-month/x",
+                ["us-east-1/6-month/x", "bedrock/eu/6-month/x"]
+            ),
         ] as [(String, String, String, String, [String])])
     func names(route: String, key: String, provider: String, id: String, others: [String]) throws {
         let imported = try Imported(Self.entry(#""input_cost_per_token":1e-6"#, key: key, provider: route))
@@ -111,12 +137,15 @@ struct LiteLLMImportTests {
         for name in [id, key.contains("*") ? id : key] + others {
             for spelling in [provider, route] {
                 #expect(
-                    try imported.cost(spelling, name) { $0.inputTokens = 1_000_000 } == "1000", "\(spelling) \(name)")
+                    try imported.cost(spelling, name) { $0.inputTokens = 1_000_000 } == "1000",
+                    "\(spelling) \(name)")
             }
         }
     }
 
-    @Test("the entry with its provider before the name wins, the same prices are one model, and nothing is lost")
+    @Test(
+        "the entry with its provider before the name wins, the same prices are one model, and nothing is lost"
+    )
     func shadowed() throws {
         let imported = try Imported(
             """
@@ -219,7 +248,8 @@ struct LiteLLMImportTests {
         let names = Names(provider: "openai", model: "m")
         guard
             case .priced(let explained) = try imported.book.explain(
-                Usage(1_000, 1_000), .platform, names, at: try #require(Timestamp(text: "2026-11-29T12:00:00Z")))
+                Usage(1_000, 1_000), .platform, names,
+                at: try #require(Timestamp(text: "2026-11-29T12:00:00Z")))
         else {
             Issue.record("not explained")
             return
@@ -299,7 +329,8 @@ struct LiteLLMImportTests {
     @Test("two prices for one unit are not decided")
     func ambiguous() throws {
         let imported = try Imported(
-            Self.entry(#""input_cost_per_token":1e-6,"input_cost_per_image":0.001,"output_cost_per_image":0.04"#))
+            Self.entry(
+                #""input_cost_per_token":1e-6,"input_cost_per_image":0.001,"output_cost_per_image":0.04"#))
         #expect(imported.findings == ["ambiguous output_cost_per_image"])
         #expect(try imported.cost("openai", "m") { $0.images = 1 } == nil)
         let searches = try Imported(

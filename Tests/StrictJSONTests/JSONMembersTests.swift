@@ -29,10 +29,14 @@ struct JSONMembersTests {
     func sameErrors() throws {
         let whole = "{\"a\":{\"b\":[1,-2.5e3,\"\\u00e9\"]},\"c\":[],\"d\":\"x\"}"
         let broken = [
-            "{\"a\":1,\"a\":2}", "{\"a\":1} x", "{\"a\" 1}", "{\"a\":1,}", "{a:1}", "[1,]", "[1 2]", "{\"a\":01}",
-            "\u{feff}{}", "", "{\"a\":{\"b\":1,\"b\":2}}", "{\"a\":NaN}", "[\(String(repeating: "[", count: 40))",
+            "{\"a\":1,\"a\":2}", "{\"a\":1} x", "{\"a\" 1}", "{\"a\":1,}", "{a:1}", "[1,]", "[1 2]",
+            "{\"a\":01}",
+            "\u{feff}{}", "", "{\"a\":{\"b\":1,\"b\":2}}", "{\"a\":NaN}",
+            "[\(String(repeating: "[", count: 40))",
         ]
-        for text in broken + (0..<whole.utf8.count).map({ String(decoding: whole.utf8.prefix($0), as: UTF8.self) }) {
+        for text in broken
+            + (0..<whole.utf8.count).map({ String(decoding: whole.utf8.prefix($0), as: UTF8.self) })
+        {
             let expected = #expect(throws: JSONError.self) { try JSONValue(parsing: text) }
             let found = #expect(throws: JSONError.self) { try read(text) }
             guard case .syntax(let line, let column, let offset, let path, _)? = expected,

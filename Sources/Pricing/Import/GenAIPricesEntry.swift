@@ -77,7 +77,9 @@ struct GenAIPricesEntry {
                 }
                 let constraint = object["constraint"] ?? .null
                 guard var dated = Self.constraint(constraint) else {
-                    report(.condition, "\(field).constraint", "\(constraint.text.prefix(120)) cannot be said here")
+                    report(
+                        .condition, "\(field).constraint",
+                        "\(constraint.text.prefix(120)) cannot be said here")
                     continue
                 }
                 guard let price = price(rates, "\(field).prices") else { continue }
@@ -165,7 +167,9 @@ struct GenAIPricesEntry {
     private static func numbers(
         _ value: JSONValue, _ perUnits: Int, _ field: String
     ) -> [(threshold: Int64, number: PriceNumber, field: String)] {
-        guard case .object(let object) = value else { return [(0, PriceNumber(value, perUnits: perUnits), field)] }
+        guard case .object(let object) = value else {
+            return [(0, PriceNumber(value, perUnits: perUnits), field)]
+        }
         var found = [(Int64(0), PriceNumber(object["base"] ?? .null, perUnits: perUnits), "\(field).base")]
         guard case .array(let tiers)? = object["tiers"] else {
             return found + [(0, .invalid("expected base and tiers"), field)]

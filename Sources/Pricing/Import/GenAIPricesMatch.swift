@@ -48,7 +48,9 @@ struct GenAIPricesMatch {
         var start: String?
         var end: String?
         for case .object(let object) in clauses {
-            if case .string(let text)? = object["starts_with"], object.count == 1, start == nil { start = text }
+            if case .string(let text)? = object["starts_with"], object.count == 1, start == nil {
+                start = text
+            }
             if case .string(let text)? = object["ends_with"], object.count == 1, end == nil { end = text }
         }
         guard clauses.count == 2, let start, let end, isLiteral(start), isLiteral(end) else { return nil }

@@ -116,7 +116,8 @@ struct LiteLLMEntry {
         var found = statements
         var end: Int64 = 0
         for (index, tier) in tiers.enumerated() {
-            guard case .object(let object) = tier, case .array(let range)? = object["range"], range.count == 2,
+            guard case .object(let object) = tier, case .array(let range)? = object["range"],
+                range.count == 2,
                 let lower = Self.tokens(range[0]), let upper = Self.tokens(range[1])
             else {
                 return report(.condition, field, "tier \(index) is not for a range of input tokens")
@@ -154,7 +155,8 @@ struct LiteLLMEntry {
         }
         if let zone = object["weekday_timezone"], zone != .null, zone != .string("UTC") {
             return report(
-                .condition, field, "its days are those of another time zone than its hours; the peak price applies")
+                .condition, field,
+                "its days are those of another time zone than its hours; the peak price applies")
         }
         var windows: [WeeklyWindow] = []
         for window in list {
@@ -195,7 +197,9 @@ struct LiteLLMEntry {
         if let offPeak {
             let card = offPeak.statements.settle(options, hasZero: &hasZero, report: note)[0]
             if !price.thresholds.isEmpty {
-                note(.condition, "off_peak_pricing", "a price has thresholds or off-peak hours, not both; the peak price applies")
+                note(
+                    .condition, "off_peak_pricing",
+                    "a price has thresholds or off-peak hours, not both; the peak price applies")
             } else if let card, !offPeak.windows.isEmpty {
                 price.offPeak = OffPeakPrice(windows: offPeak.windows, card: card)
             } else {

@@ -108,7 +108,8 @@ enum LiteLLMField: Hashable {
     }
 
     private static func tokens(_ text: Substring) -> (end: Substring.Index, factor: Int64)? {
-        for (word, factor) in [("k_tokens", 1_000), ("_tokens", 1), ("m_tokens", 1_000_000)] as [(String, Int64)]
+        for (word, factor) in [("k_tokens", 1_000), ("_tokens", 1), ("m_tokens", 1_000_000)]
+            as [(String, Int64)]
         where text.hasPrefix(word) {
             let end = text.index(text.startIndex, offsetBy: word.count)
             return end == text.endIndex || text[end] == "_" ? (end, factor) : nil
@@ -124,7 +125,9 @@ enum LiteLLMField: Hashable {
         return nil
     }
 
-    private static let knownTiers: Set<String> = ["batch", "batches", "flex", "priority", "standard", "default"]
+    private static let knownTiers: Set<String> = [
+        "batch", "batches", "flex", "priority", "standard", "default",
+    ]
     /// Words that tell a quality of what is counted, not a tier of service.
     private static let qualities: Set<String> = [
         "audio", "character", "image", "interval", "per", "pixel", "pixels", "query", "second", "size",
@@ -133,7 +136,8 @@ enum LiteLLMField: Hashable {
 
     private static func tier(_ words: [Substring], of place: PricePlace) -> LiteLLMField {
         guard let word = words.first else { return .price(place) }
-        let parts = words.flatMap { $0.split(separator: "_", omittingEmptySubsequences: false) }.map(String.init)
+        let parts = words.flatMap { $0.split(separator: "_", omittingEmptySubsequences: false) }.map(
+            String.init)
         if parts.contains(where: { $0.first.map(\.isNumber) ?? true }) {
             return .unsupported(
                 .condition, "it depends on a size or resolution, which a usage record does not say")

@@ -48,7 +48,8 @@ struct PriceStatements {
             let outcome = Self.settle(statements[place] ?? [], place.unit, options, report)
             switch outcome {
             case .absent: continue
-            case .withheld: rates[place.threshold, default: [:]][place.tier, default: Rates()].withhold(place.unit)
+            case .withheld:
+                rates[place.threshold, default: [:]][place.tier, default: Rates()].withhold(place.unit)
             case .rate(let rate):
                 hasZero = hasZero || rate == 0
                 rates[place.threshold, default: [:]][place.tier, default: Rates()][place.unit] =
@@ -95,7 +96,8 @@ struct PriceStatements {
                     .notWhole, field,
                     rounded == 0
                         ? "\(text) is less than half a picodollar; \(unit.name) is withheld"
-                        : "\(text) is not whole in picodollars; \(unit.name) is withheld unless rounding is asked for")
+                        : "\(text) is not whole in picodollars; \(unit.name) is withheld unless rounding is asked for"
+                )
                 isWithheld = true
             }
         }

@@ -3,52 +3,74 @@
 import Pricing
 import StrictJSON
 
-/// The figures of an import, as they are shown and sent.
-struct ImportSummary {
-    var format: String
-    var entries: Int
-    var full: Int
-    var partial: Int
-    var none: Int
-    var models: Int
-    var findings: [ImportFinding]
-
-    init(_ result: CatalogueImport) {
-        format = result.format.rawValue
-        entries = result.entryCount
-        full = result.fullyPriced
-        partial = result.partlyPriced
-        none = result.notPriced
-        models = result.catalogue.models.count
-        findings = result.findings
-    }
-
-    var json: JSONObject {
-        [
-            "format": .string(format), "entries": .integer(entries), "priced_fully": .integer(full),
-            "priced_partly": .integer(partial), "not_priced": .integer(none), "models": .integer(models),
-            "findings": .array(findings.map { .object($0.json) }),
-        ]
-    }
-}
-
 enum ImportText {
-    static func summary(_ summary: ImportSummary) -> String {
-        "\(Figures.grouped(summary.entries)) entries (\(summary.format)):"
-            + " \(Figures.grouped(summary.full)) priced fully, \(Figures.grouped(summary.partial)) partly,"
-            + " \(Figures.grouped(summary.none)) not at all; \(Figures.grouped(summary.models)) models"
+    /// The report of an import.
+    ///
+    /// - Parameter isFull: every finding, not one for each reason.
+    static func lines(_ report: JSONNode, isFull: Bool) throws(JSONError) -> [String] {
+        func count(_ key: String) throws(JSONError) -> String { Figures.grouped(try report.wide(key)) }
+        let lines = [
+            "\(try count("entries")) entries of a \(try report.shown("format")) list:"
+                + " \(try count("priced_fully")) priced fully, \(try count("priced_partly")) partly,"
+                + " \(try count("not_priced")) not at all; \(try count("models")) models"
+        ]
+        let findings = try report.field("findings").array()
+        if findings.isEmpty { return lines + ["nothing was left out"] }
+        if isFull {
+            var all: [String] = []
+            for finding in findings { all.append("\(try finding.shown("kind")): \(try line(finding))") }
+            let total = try report.wide("findings_count")
+            if total > findings.count {
+                all.append("and \(Figures.grouped(total - Int128(findings.count))) more")
+            }
+            return lines + all
+        }
+        return lines + ["", try table(findings), "", "--findings lists all of them"]
     }
 
-    /// Findings by their reason, or each of them.
-    static func findings(_ findings: [ImportFinding], all: Bool) -> String {
-        if findings.isEmpty { return "nothing was left out" }
-        if all { return findings.map { "\($0.kind.rawValue): \($0)" }.joined(separator: "\n") }
-        var table = Table([("not taken over", .left), ("times", .right), ("for example", .left)], indent: "")
-        for kind in ImportFinding.Kind.allCases {
-            let found = findings.filter { $0.kind == kind }
-            guard let first = found.first else { continue }
-            table.add([kind.rawValue, Figures.grouped(found.count), "\(first)"])
+    private static func table(_ findings: [JSONNode]) throws(JSONError) -> String {
+        var counts: [String: Int] = [:]
+        var examples: [String: String] = [:]
+        for finding in findings {
+            let kind = try finding.shown("kind")
+            counts[kind, default: 0] += 1
+            if examples[kind] == nil { examples[kind] = try line(finding) }
         }
-        return table.text + "\n--findings lists all of them"
+        var table = Table([("not taken over", .left), ("times", .right), ("for example", .left)], indent: "")
+        for kind in ImportFinding.Kind.allCases.map(\.rawValue) {
+            guard let count = counts[kind] else { continue }
+            table.add([kind, Figures.grouped(count), examples[kind] ?? ""])
+        }
+        return table.text
+    }
+
+    private static func line(_ finding: JSONNode) throws(JSONError) -> String {
+        let field = try finding.field("field").string()
+        return "line \(try finding.shown("line")), \(try finding.shown("entry"))"
+            + (field.isEmpty ? "" : ", \(field)") + ": \(try finding.shown("detail"))"
+    }
+
+    /// What a draft would change, and what to do next.
+    static func staged(_ answer: JSONNode) throws(JSONError) -> [String] {
+        let version = try answer.shown("version")
+        let state = try answer.shown("state")
+        var lines = [
+            "",
+            "version \(version), digest \(try answer.shown("digest").prefix(16))"
+                + (try answer.field("duplicate").bool() ? ", which was there already" : "")
+                + (state == "draft" ? ", a draft" : ", in force"),
+            "to version \(try answer.shown("compared_to")), in force:"
+                + " \(Figures.grouped(try answer.wide("added"))) models added,"
+                + " \(Figures.grouped(try answer.wide("removed"))) removed,"
+                + " \(Figures.grouped(try answer.wide("changed"))) changed,"
+                + " \(Figures.grouped(try answer.wide("unchanged"))) the same",
+        ]
+        let lint = try answer.wide("lint_count")
+        if lint > 0 { lines.append("\(Figures.grouped(lint)) oddities: tollgate catalog lint \(version)") }
+        if state == "draft" {
+            lines.append(
+                "next: tollgate catalog diff live \(version), then tollgate catalog approve \(version)")
+        }
+        return lines
     }
 }
