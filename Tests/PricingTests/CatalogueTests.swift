@@ -193,7 +193,8 @@ struct CatalogueFileTests {
         #expect(before.lint(previous: before).isEmpty)
         let snapshots = catalogue([
             CatalogueModel(
-                "openai", "a", [.input: "1", .output: "2", .cacheRead: "0.1"], tiers: ["batch": [.input: "0.5"]],
+                "openai", "a", [.input: "1", .output: "2", .cacheRead: "0.1"],
+                tiers: ["batch": [.input: "0.5"]],
                 above: [(9, [.input: "2"])]),
             CatalogueModel("openai", "a-2024-08-06", [.input: "1", .output: "2"]),
             CatalogueModel("openai", "a-20240807", [.input: "2", .output: "1", .cacheRead: "0.1"]),
