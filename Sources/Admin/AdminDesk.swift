@@ -11,7 +11,8 @@ final class AdminDesk: Sendable {
     let status: AdminStatus
     let logger: Logger
     let started = ContinuousClock.now
-    let bulk = Permits(AdminLimits.bulkRequestsMax)
+    let bulk = Permits(AdminLimits.bulkRequestsMax, of: "lists of accounts")
+    let imports = Permits(AdminLimits.catalogueImportsMax, of: "price lists")
 
     init(_ gateway: Gateway, status: AdminStatus, logger: Logger) {
         self.gateway = gateway
@@ -34,10 +35,26 @@ final class AdminDesk: Sendable {
         case .platformRule: try platformRule(request)
         case .byokRules: try byokRules(request)
         case .byokRule: try byokRule(request)
+        case .catalogueVersions: try await catalogueVersions(request)
+        case .catalogueVersion: try await catalogueVersion(request)
+        case .catalogueFile: try await catalogueFile(request)
+        case .catalogueModels: try await catalogueModels(request)
+        case .catalogueDiff: try await catalogueDiff(request)
+        case .importCatalogue: try await importCatalogue(request)
+        case .approveCatalogue: try await approveCatalogue(request)
         case .receipt: try await receipt(request)
         case .openAccounts: try await openAccounts(request)
         case .account: try await account(request)
         case .changeAccount: try await changeAccount(request)
+        }
+    }
+
+    /// The permit that an endpoint needs before its body is read; nil if it needs none.
+    func permit(for endpoint: Endpoint) throws(RequestProblem) -> Permits? {
+        switch endpoint {
+        case .openAccounts: try bulk.take()
+        case .importCatalogue: try imports.take()
+        default: nil
         }
     }
 
@@ -68,8 +85,15 @@ final class AdminDesk: Sendable {
 /// A number of things that may be done at the same time.
 final class Permits: Sendable {
     private let left: Mutex<Int>
+    private let count: Int
+    private let things: String
 
-    init(_ count: Int) { left = Mutex(count) }
+    /// - Parameter things: what is done, in the plural.
+    init(_ count: Int, of things: String) {
+        left = Mutex(count)
+        self.count = count
+        self.things = things
+    }
 
     /// Takes one, to be given back once.
     func take() throws(RequestProblem) -> Permits {
@@ -78,7 +102,7 @@ final class Permits: Sendable {
             left -= 1
             return true
         }
-        guard isTaken else { throw .busy }
+        guard isTaken else { throw .busy("\(count) \(things)") }
         return self
     }
 

@@ -1,5 +1,7 @@
 // The bounds of the HTTP edge, each with its answer.
 
+import Pricing
+
 /// Bounds of requests and connections.
 public enum AdminLimits {
     /// Connections at once; more wait in the listening socket's queue.
@@ -11,6 +13,10 @@ public enum AdminLimits {
     public static let bodyBytesMax = 1 << 20
     /// The body of a list of accounts to be opened.
     public static let bulkBodyBytesMax = 64 << 20
+    /// A price list to be imported.
+    public static let catalogueBodyBytesMax = PricingLimits.importBytesMax
+    /// Price lists read at the same time; more are answered 503.
+    public static let catalogueImportsMax = 1
     /// Lists of accounts read at the same time; more are answered 503.
     public static let bulkRequestsMax = 4
     /// Accounts in one list.
@@ -39,6 +45,11 @@ public enum AdminLimits {
     public static let reasonBytesMax = 1_024
     public static let metadataBytesMax = 16 * 1_024
     public static let tierBytesMax = 64
+    /// Who does something, and where a price list comes from.
+    public static let actorBytesMax = 128
+    public static let catalogueSourceBytesMax = 512
+    /// Entries at fault that a refusal names.
+    public static let findingsMax = 1_000
     /// How long a question about a receipt waits for the history to catch up.
     public static let receiptWait = Duration.seconds(2)
     /// When a promo grant ends that was made without saying so.

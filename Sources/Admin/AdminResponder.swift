@@ -57,7 +57,7 @@ struct AdminResponder: Sendable {
             let (endpoint, place) = try Route.find(request.method, target.path)
             let bytesMax = endpoint.bodyBytesMax
             if bytesMax != nil { try checkContentType(request) }
-            let permit = endpoint == .openAccounts ? try desk.bulk.take() : nil
+            let permit = try desk.permit(for: endpoint)
             defer { permit?.giveBack() }
             var body: [UInt8] = []
             if let bytesMax {

@@ -36,18 +36,26 @@ enum RequestProblem: Error, Sendable {
     case noRule(String)
     case noReceipt(lag: UInt64)
     case notReady([String])
-    /// As many lists are being read as may be.
-    case busy
+    /// As many of these are being read as may be.
+    case busy(String)
     /// The gateway said no; `account` is what the request called its account.
     case refused(Refusal, account: String)
     case path(AccountPath.Fault, param: String)
     case store(StoreError)
+    /// A price list that is refused.
+    case pricing(PricingError)
+    case noCatalogue(UInt32)
+    case noModel(String)
+    case catalogueChanged(CatalogueConflict)
 
     init(_ error: AdministrationError, account: String) {
         switch error {
         case .refused(let refusal): self = .refused(refusal, account: account)
         case .path(let fault): self = .path(fault, param: account)
         case .store(let error): self = .store(error)
+        case .pricing(let error): self = .pricing(error)
+        case .noCatalogue(let number): self = .noCatalogue(number)
+        case .catalogueChanged(let conflict): self = .catalogueChanged(conflict)
         }
     }
 }
@@ -137,11 +145,25 @@ extension RequestProblem {
             Account(
                 status: 503, code: Reason.notReady.text, message: reasons.joined(separator: "; "),
                 metadata: ["reasons": .array(reasons.map { .string($0) })], retryAfterMilliseconds: 1_000)
-        case .busy:
+        case .busy(let things):
             Account(
                 status: 503, code: Reason.overloaded.text,
-                message: "\(AdminLimits.bulkRequestsMax) lists of accounts are being read already; send this"
-                    + " one again in a moment", retryAfterMilliseconds: 1_000)
+                message: "\(things) are being read already; send this one again in a moment",
+                retryAfterMilliseconds: 1_000)
+        case .pricing(let error):
+            Account(
+                status: 422, code: "INVALID_CATALOGUE", message: "\(error)", metadata: Self.metadata(error))
+        case .noCatalogue(let number):
+            Account(
+                status: 404, code: "CATALOGUE_NOT_FOUND",
+                message: "there is no catalogue version \(number); the list of versions names them all")
+        case .noModel(let name):
+            Account(
+                status: 404, code: "MODEL_NOT_FOUND",
+                message:
+                    "no model of the catalogue has the name \(JSONValue.string(name).text), neither as its own,"
+                    + " nor as an alias, nor by a pattern")
+        case .catalogueChanged(let conflict): Self.account(conflict)
         case .refused(let refusal, let name): Self.account(refusal, accountName: name)
         case .store(.retryLater):
             Account(
@@ -198,6 +220,27 @@ extension RequestProblem {
             path.appending(.key(key)).description
         default: error.path.flatMap { $0.steps.isEmpty ? nil : $0.description }
         }
+    }
+
+    /// The entries at fault, for programs.
+    private static func metadata(_ error: PricingError) -> JSONObject {
+        guard case .invalidEntries(let findings) = error else { return [:] }
+        let shown = findings.prefix(AdminLimits.findingsMax)
+        return [
+            "findings_count": .integer(findings.count), "findings": .array(shown.map { .object($0.json) }),
+        ]
+    }
+
+    private static func account(_ conflict: CatalogueConflict) -> Account {
+        let message =
+            switch conflict {
+            case .digest(let found):
+                "the version has the digest \(found), which is not the one that was named; look at it again"
+            case .inForce(let number):
+                "version \(number) is in force by now, not the one that was named; compare with it first"
+            case .alreadyInForce: "the version is in force already"
+            }
+        return Account(status: 409, code: "CATALOGUE_CHANGED", message: message)
     }
 
     private func noReceipt(_ lag: UInt64) -> Account {

@@ -7,13 +7,16 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     case health, ready, metrics, status, books
     case allocate, balance, transactions
     case platformRules, platformRule, byokRules, byokRule
+    case catalogueVersions, catalogueVersion, catalogueFile, catalogueModels, catalogueDiff
+    case importCatalogue, approveCatalogue
     case receipt
     case openAccounts, account, changeAccount
 
     /// The longest body, or nil where a body means nothing.
     var bodyBytesMax: Int? {
         switch self {
-        case .allocate, .changeAccount: AdminLimits.bodyBytesMax
+        case .allocate, .changeAccount, .approveCatalogue: AdminLimits.bodyBytesMax
+        case .importCatalogue: AdminLimits.catalogueBodyBytesMax
         case .openAccounts: AdminLimits.bulkBodyBytesMax
         default: nil
         }
@@ -51,6 +54,13 @@ struct Route: Sendable {
         Route(.get, "/api/v1/pricing/rules/platform/{}", .platformRule),
         Route(.get, "/api/v1/pricing/rules/byok", .byokRules),
         Route(.get, "/api/v1/pricing/rules/byok/{}", .byokRule),
+        Route(.get, "/api/v1/pricing/catalogue/versions", .catalogueVersions),
+        Route(.get, "/api/v1/pricing/catalogue/versions/{}", .catalogueVersion),
+        Route(.get, "/api/v1/pricing/catalogue/file", .catalogueFile),
+        Route(.get, "/api/v1/pricing/catalogue/models", .catalogueModels),
+        Route(.get, "/api/v1/pricing/catalogue/diff", .catalogueDiff),
+        Route(.post, "/api/v1/pricing/catalogue/import", .importCatalogue),
+        Route(.post, "/api/v1/pricing/catalogue/approve", .approveCatalogue),
         Route(.get, "/api/v1/receipts/{...}", .receipt),
         Route(.post, "/api/v1/accounts", .openAccounts),
         Route(.get, "/api/v1/accounts/{...}", .account),

@@ -13,6 +13,12 @@ public enum AdministrationError: Error, Sendable {
     case refused(Refusal)
     case path(AccountPath.Fault)
     case store(StoreError)
+    /// A price list that is refused; nothing was changed.
+    case pricing(PricingError)
+    /// No catalogue has this number.
+    case noCatalogue(UInt32)
+    /// What was to be approved is not what is there.
+    case catalogueChanged(CatalogueConflict)
 }
 
 /// An account to be opened, with the credit it begins with.
@@ -96,7 +102,7 @@ extension Gateway {
             switch error {
             case .path(let fault): throw fault
             case .refused(let refusal): return .refused(refusal)
-            case .store: return .refused(Refusal(.overloaded))
+            case .store, .pricing, .noCatalogue, .catalogueChanged: return .refused(Refusal(.overloaded))
             }
         }
     }
@@ -282,7 +288,9 @@ extension Gateway {
         }
     }
 
-    private func storing<Result>(
+    /// Runs `body` and says its errors in this module's words; a file that cannot be trusted any more stops
+    /// the gateway.
+    func storing<Result>(
         _ body: () throws(StoreError) -> Result
     ) throws(AdministrationError) -> Result {
         do throws(StoreError) {

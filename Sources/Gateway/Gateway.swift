@@ -90,6 +90,9 @@ public final class Gateway: Sendable {
     /// The prices and rules in force.
     public var priceBook: PriceBook { currentBook().0 }
 
+    /// Held while another book is made and put in force, so that two changes follow each other.
+    let bookChange = Mutex(())
+
     /// Puts another book in force for every record decided from now on.
     func replaceBook(_ newBook: PriceBook) {
         book.withLock { $0 = newBook }

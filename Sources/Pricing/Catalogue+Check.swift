@@ -83,9 +83,15 @@ extension CatalogueModel {
             }
         }
         for pattern in patterns {
+            let stars = pattern.utf8.count(where: { $0 == UInt8(ascii: "*") })
             guard NameGrammar.isVisible(pattern, bytesMax: PricingLimits.modelBytesMax),
-                pattern.utf8.count(where: { $0 == UInt8(ascii: "*") }) == 1
-            else { throw error("the pattern \(pattern) has not exactly one '*'") }
+                (1...PricingLimits.patternStarsMax).contains(stars), stars < pattern.utf8.count,
+                !pattern.contains("**")
+            else {
+                throw error(
+                    "the pattern \(pattern) has not 1 to \(PricingLimits.patternStarsMax) '*', apart from each other and with more beside them"
+                )
+            }
         }
         if aliases.count + patterns.count > PricingLimits.namesPerModelMax {
             throw .tooMany(
@@ -109,7 +115,18 @@ extension CatalogueModel {
         guard price.effectiveFrom < price.effectiveUntil else {
             throw error("a price ends at \(price.effectiveUntil.text), not after it begins")
         }
-        if price.card.standard.isEmpty { throw error("a price has no standard rate") }
+        if price.card.standard.units.isEmpty { throw error("a price has no standard rate") }
+        if let offPeak = price.offPeak {
+            guard price.thresholds.isEmpty else {
+                throw error("a price has thresholds and off-peak hours; it can have one of them")
+            }
+            guard !offPeak.windows.isEmpty, offPeak.windows.count <= PricingLimits.windowsMax else {
+                throw error("off-peak hours are 1 to \(PricingLimits.windowsMax) windows")
+            }
+            if offPeak.card.standard.isEmpty && offPeak.card.serviceTiers.isEmpty {
+                throw error("the off-peak price changes nothing")
+            }
+        }
         if price.thresholds.count > PricingLimits.thresholdsMax {
             throw .tooMany(
                 what: "thresholds of \(id)", found: price.thresholds.count, max: PricingLimits.thresholdsMax)

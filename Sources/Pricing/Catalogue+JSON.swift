@@ -8,13 +8,15 @@
 //        {"from":"2025-06-17T00:00:00Z","until":…,"explicit_zero":true,
 //         "rates":{"input":"1.25","cache_read":"0.125","output":"10"},
 //         "tiers":{"batch":{"input":"0.625","output":"5"}},
-//         "above":[{"input_tokens":200000,"rates":{…},"tiers":{…}}]}]},
+//         "above":[{"input_tokens":200000,"rates":{…},"tiers":{…}}]},
+//        {"from":…,"rates":{"input":"1","cache_read":null},
+//         "off_peak":{"windows":[{"days":[6,7],"from":"00:00","until":"24:00"}],"rates":{…},"tiers":{…}}}]},
 //      …
 //      ]}
 //
 // Prices are decimal strings: US dollars per million for tokens (at most 6 decimals, so that a token's
-// price is whole in picodollars) and per unit for what is counted singly (at most 12). Members that are
-// empty or the default are left out. Writing sorts, so equal catalogues give equal bytes; those bytes are
+// price is whole in picodollars) and per unit for what is counted singly (at most 12). A price of null is
+// withheld: there is one, and it is not known here. Members that are empty or the default are left out. Writing sorts, so equal catalogues give equal bytes; those bytes are
 // what a digest is taken of. A catalogue's version is not part of them.
 
 import Money
@@ -93,6 +95,7 @@ extension CatalogueModel {
             for threshold in copy.prices[index].thresholds.indices {
                 copy.prices[index].thresholds[threshold].card.serviceTiers.sort { $0.name < $1.name }
             }
+            copy.prices[index].offPeak?.card.serviceTiers.sort { $0.name < $1.name }
         }
         return copy
     }
@@ -108,6 +111,12 @@ extension CatalogueModel {
         for price in try node.field("prices").array() { prices.append(try ModelPrice(price)) }
     }
 
+    /// The model as it stands in a catalogue file.
+    public var document: JSONValue { json }
+
+    /// Reads a model as it stands in a catalogue file. What it says is not checked.
+    public init(document: JSONNode) throws(JSONError) { try self.init(document) }
+
     var json: JSONValue {
         var object: JSONObject = ["provider": .string(provider), "id": .string(id)]
         if !aliases.isEmpty { object["aliases"] = .array(aliases.map { .string($0) }) }
@@ -119,7 +128,7 @@ extension CatalogueModel {
 
 extension ModelPrice {
     init(_ node: JSONNode) throws(JSONError) {
-        try node.expectOnly(["from", "until", "explicit_zero", "rates", "tiers", "above"])
+        try node.expectOnly(["from", "until", "explicit_zero", "rates", "tiers", "above", "off_peak"])
         self.init(
             effectiveFrom: try node.optional("from")?.timestamp() ?? .distantPast,
             effectiveUntil: try node.optional("until")?.timestamp() ?? .distantFuture,
@@ -130,6 +139,7 @@ extension ModelPrice {
             let tokens = try above.field("input_tokens").integer(in: 1...Usage.countMax)
             thresholds.append(PriceThreshold(inputTokensAbove: tokens, card: try RateCard(above)))
         }
+        offPeak = try node.optional("off_peak").map { (node) throws(JSONError) in try OffPeakPrice(node) }
     }
 
     var json: JSONValue {
@@ -146,6 +156,7 @@ extension ModelPrice {
                     return .object(above)
                 })
         }
+        if let offPeak { object["off_peak"] = offPeak.json }
         return .object(object)
     }
 }
@@ -187,14 +198,18 @@ extension Rates {
             guard let unit = UsageUnit(name: name) else {
                 throw .unknownKey(path: node.path, key: name, known: UsageUnit.allCases.map(\.name))
             }
-            self[unit] = Picodollars(try price.price(of: unit))
+            if price.isNull {
+                withhold(unit)
+            } else {
+                self[unit] = Picodollars(try price.price(of: unit))
+            }
         }
     }
 
     var json: JSONValue {
         var object = JSONObject()
-        for unit in units {
-            if let rate = self[unit] { object[unit.name] = .string(unit.priceText(rate: rate.count)) }
+        for unit in mentionedUnits {
+            object[unit.name] = self[unit].map { .string(unit.priceText(rate: $0.count)) } ?? .null
         }
         return .object(object)
     }

@@ -12,6 +12,10 @@ public struct LintFinding: Hashable, Sendable {
         case oddCacheWriteRate = "odd_cache_write_rate"
         /// Above a threshold a unit gets cheaper.
         case cheaperAboveThreshold = "cheaper_above_threshold"
+        /// Output costs less than input.
+        case outputCheaperThanInput = "output_cheaper_than_input"
+        /// A dated snapshot of a model has no price for something that the model has one for.
+        case snapshotLacksRates = "snapshot_lacks_rates"
         /// A rate is ten times what it was, or a tenth.
         case tenfoldChange = "tenfold_change"
         /// A model of the previous version is gone.
@@ -28,8 +32,6 @@ public struct LintFinding: Hashable, Sendable {
 extension Catalogue {
     /// The oddities of this catalogue, and of the step from `previous` to it. O(models).
     public func lint(previous: Catalogue? = nil) -> [LintFinding] {
-        var findings = models.flatMap { model in model.prices.flatMap { model.lint($0) } }
-        guard let previous else { return findings }
         struct Key: Hashable {
             var provider: String
             var id: String
@@ -40,6 +42,16 @@ extension Catalogue {
                 now[Key(provider: model.provider, id: name.asciiLowercased)] = model
             }
         }
+        var findings = models.flatMap { model in
+            var found = model.prices.flatMap { model.lint($0) }
+            if let name = model.undatedName,
+                let undated = now[Key(provider: model.provider, id: name)], undated.id != model.id
+            {
+                found += model.lintSnapshot(of: undated)
+            }
+            return found
+        }
+        guard let previous else { return findings }
         for old in previous.models {
             if let new = now[Key(provider: old.provider, id: old.id.asciiLowercased)] {
                 findings += new.lintChanges(from: old)
@@ -61,6 +73,10 @@ extension CatalogueModel {
         for card in price.cards {
             for rates in [card.standard] + card.serviceTiers.map(\.rates) {
                 guard let input = rates[.input], input > .zero else { continue }
+                if let output = rates[.output], output > .zero, output < input {
+                    findings.append(
+                        finding(.outputCheaperThanInput, Self.compare(.output, output, .input, input)))
+                }
                 let base = Int128(input.count)
                 if let read = rates[.cacheRead], read > input {
                     findings.append(
@@ -95,6 +111,41 @@ extension CatalogueModel {
     ) -> String {
         "\(unit.name) is \(unit.priceText(rate: rate.count)) and \(other.name) "
             + other.priceText(rate: otherRate.count)
+    }
+
+    /// The name without a date at its end, such as `-2024-08-06` or `-20240806`, lower-case; nil without one.
+    fileprivate var undatedName: String? {
+        let bytes = Array(id.asciiLowercased.utf8)
+        let isDigit: (UInt8) -> Bool = { (0x30...0x39).contains($0) }
+        for form in ["-dddd-dd-dd", "-dddddddd", "@dddddddd"] {
+            let form = Array(form.utf8)
+            guard bytes.count > form.count else { continue }
+            let end = bytes.suffix(form.count)
+            let fits = zip(end, form).allSatisfy { $1 == UInt8(ascii: "d") ? isDigit($0) : $0 == $1 }
+            if fits { return String(decoding: bytes.dropLast(form.count), as: UTF8.self) }
+        }
+        return nil
+    }
+
+    /// What the model of the undated name has a price for and this snapshot has not: price lists forget
+    /// tiers and thresholds of snapshots, and nothing is inherited.
+    fileprivate func lintSnapshot(of undated: CatalogueModel) -> [LintFinding] {
+        guard let mine = prices.last, let other = undated.prices.last else { return [] }
+        let missing = Set(CatalogueModel.places(other)).subtracting(CatalogueModel.places(mine)).sorted()
+        guard !missing.isEmpty else { return [] }
+        return [
+            finding(
+                .snapshotLacksRates,
+                "\(undated.id) has a price for \(missing.joined(separator: "; ")), and this snapshot has none"
+            )
+        ]
+    }
+
+    private static func places(_ price: ModelPrice) -> [String] {
+        CatalogueModel(
+            provider: "", id: "",
+            prices: [ModelPrice(card: price.card, thresholds: price.thresholds, offPeak: price.offPeak)]
+        ).singlePrices.map(\.place)
     }
 
     /// Compares the latest prices of both.

@@ -5,6 +5,7 @@
 //          price           effective from … until
 //            card          rates of the standard tier, and of service tiers
 //            threshold     above N input tokens: another card, laid over the first
+//            off-peak      in certain hours of the week: another card, laid over the first
 //
 // A card that is laid over another replaces what it mentions and leaves the rest, and so does a service
 // tier over the standard one. The order in which a rate is looked up is in `ModelPrice.rate`.
@@ -49,7 +50,7 @@ public struct CatalogueModel: Hashable, Sendable {
     public var id: String
     /// Other exact names.
     public var aliases: [String]
-    /// Names with one `*`, which stands for any run of bytes. Tried when no exact name fits; the one
+    /// Names with `*`, each of which stands for any run of bytes. Tried when no exact name fits; the one
     /// with the most literal bytes wins, then the first in the alphabet.
     public var patterns: [String]
     public var prices: [ModelPrice]
@@ -76,16 +77,20 @@ public struct ModelPrice: Hashable, Sendable {
     public var card: RateCard
     /// In ascending order of tokens.
     public var thresholds: [PriceThreshold]
+    /// What applies in certain hours of the week; a price with thresholds has none.
+    public var offPeak: OffPeakPrice?
 
     public init(
         effectiveFrom: Timestamp = .distantPast, effectiveUntil: Timestamp = .distantFuture,
-        isExplicitZero: Bool = false, card: RateCard, thresholds: [PriceThreshold] = []
+        isExplicitZero: Bool = false, card: RateCard, thresholds: [PriceThreshold] = [],
+        offPeak: OffPeakPrice? = nil
     ) {
         self.effectiveFrom = effectiveFrom
         self.effectiveUntil = effectiveUntil
         self.isExplicitZero = isExplicitZero
         self.card = card
         self.thresholds = thresholds
+        self.offPeak = offPeak
     }
 }
 
@@ -130,8 +135,13 @@ public struct PriceThreshold: Hashable, Sendable {
 }
 
 /// Picodollars per unit, for the units that have a rate.
+///
+/// A unit may also be *withheld*: it has a price of its own that is not known here. What is withheld is not
+/// priced by any other rate, neither a stand-in nor the standard tier's, so its use is parked until a
+/// price comes. A unit that is simply not mentioned is priced by what stands in for it.
 public struct Rates: Hashable, Sendable {
     private static let absent: Int64 = -1
+    private static let withheld: Int64 = -2
     private var picodollars = [Int64](repeating: absent, count: UsageUnit.count)
 
     public init() {}
@@ -140,7 +150,8 @@ public struct Rates: Hashable, Sendable {
         for (unit, rate) in rates { self[unit] = rate }
     }
 
-    /// The rate of one `unit`. A negative rate cannot be stored: it is a bug of the caller.
+    /// The rate of one `unit`; nil if it has none or is withheld. Setting nil takes either away. A
+    /// negative rate cannot be stored: it is a bug of the caller.
     public subscript(unit: UsageUnit) -> Picodollars? {
         get {
             let rate = picodollars[Int(unit.rawValue)]
@@ -152,7 +163,18 @@ public struct Rates: Hashable, Sendable {
         }
     }
 
-    public var isEmpty: Bool { picodollars.allSatisfy { $0 < 0 } }
+    /// Says that `unit` has a price that is not known here.
+    public mutating func withhold(_ unit: UsageUnit) { picodollars[Int(unit.rawValue)] = Self.withheld }
+
+    /// Whether `unit` has a price that is not known here.
+    public func isWithheld(_ unit: UsageUnit) -> Bool { picodollars[Int(unit.rawValue)] == Self.withheld }
+
+    /// Whether no unit is mentioned, neither with a rate nor withheld.
+    public var isEmpty: Bool { picodollars.allSatisfy { $0 == Self.absent } }
     /// The units with a rate, in their order.
     public var units: [UsageUnit] { UsageUnit.allCases.filter { self[$0] != nil } }
+    /// The units with a rate and those withheld, in their order.
+    public var mentionedUnits: [UsageUnit] {
+        UsageUnit.allCases.filter { picodollars[Int($0.rawValue)] != Self.absent }
+    }
 }

@@ -39,11 +39,15 @@ extension PriceBook {
         let name = record.serviceTier.text.asciiLowercased
         let serviceTier = name.isEmpty || StandardTier.names.contains(name) ? nil : name
         let threshold = price.threshold(inputTokens: record.usage.inputTokens)
+        let isOffPeak = price.offPeak?.contains(instant) ?? false
 
         var lines: [PriceExplanation.Line] = []
         var base: Int128 = 0
         for unit in UsageUnit.allCases where split[unit] > 0 {
-            guard let found = price.rate(unit, threshold: threshold, serviceTier: serviceTier) else {
+            guard
+                let found = price.rate(
+                    unit, threshold: threshold, serviceTier: serviceTier, isOffPeak: isOffPeak)
+            else {
                 return .parked(.unpricedModel, unit.field)
             }
             let amount = Int128(split[unit]) * Int128(found.rate)
@@ -64,7 +68,8 @@ extension PriceBook {
                 priceFrom: price.effectiveFrom, priceUntil: price.effectiveUntil,
                 inputTokens: record.usage.inputTokens,
                 inputTokensAbove: threshold.map { price.thresholds[$0].inputTokensAbove },
-                serviceTier: serviceTier ?? "", lines: lines, baseCost: Int64(base), kind: kind, tier: tier,
+                isOffPeak: isOffPeak, serviceTier: serviceTier ?? "", lines: lines, baseCost: Int64(base),
+                kind: kind, tier: tier,
                 ruleID: rule.head.id, ruleNumber: rule.head.ruleNumber, ruleVersion: rule.head.version,
                 overrideProvider: rule.overrideProvider, markup: rule.markup, effect: rule.effect,
                 exactFee: fee.exactText, minCharge: rule.minCharge, minChargeBinds: fee.minimumBinds,
@@ -194,21 +199,43 @@ extension Catalogue {
         if let model = candidates.first(where: { $0.aliases.contains { $0.asciiLowercased == name } }) {
             return (model, .alias)
         }
-        let matching = candidates.flatMap { model in
+        let best = candidates.flatMap { model in
             model.patterns.map { (pattern: $0.asciiLowercased, model: model) }
-        }.filter { Self.matches($0.pattern, name) }
-        let best = matching.min { left, right in
-            (right.pattern.utf8.count, left.pattern) < (left.pattern.utf8.count, right.pattern)
+        }.filter { Self.matches($0.pattern.utf8[...], name.utf8[...]) }.min { left, right in
+            let (leftCount, rightCount) = (Self.literalCount(left.pattern), Self.literalCount(right.pattern))
+            return (rightCount, left.pattern) < (leftCount, right.pattern)
         }
         return best.map { ($0.model, .pattern) }
     }
 
-    private static func matches(_ pattern: String, _ name: String) -> Bool {
-        guard let star = pattern.firstIndex(of: "*") else { return false }
-        let prefix = pattern[..<star]
-        let suffix = pattern[pattern.index(after: star)...]
-        return name.utf8.count >= prefix.utf8.count + suffix.utf8.count && name.hasPrefix(prefix)
-            && name.hasSuffix(suffix)
+    /// The models that `name` leads to, of one provider or of all of them in the order of their names.
+    /// O(models).
+    public func models(
+        named name: String, provider: String? = nil
+    ) -> [(model: CatalogueModel, match: ModelMatch)] {
+        let providers = provider.map { [$0] } ?? Set(models.map(\.provider)).sorted()
+        return providers.compactMap { model(provider: $0, name: name) }
+    }
+
+    private static func literalCount(_ pattern: String) -> Int {
+        pattern.utf8.count { $0 != UInt8(ascii: "*") }
+    }
+
+    /// Whether `name` fits: the text up to the first `*` stands at its beginning, and the rest fits after
+    /// some run of bytes.
+    private static func matches(_ pattern: Substring.UTF8View, _ name: Substring.UTF8View) -> Bool {
+        guard let star = pattern.firstIndex(of: UInt8(ascii: "*")) else {
+            return pattern.elementsEqual(name)
+        }
+        let literal = pattern[..<star]
+        guard name.starts(with: literal) else { return false }
+        let after = pattern[pattern.index(after: star)...]
+        var rest = name.dropFirst(literal.count)
+        while !matches(after, rest) {
+            if rest.isEmpty { return false }
+            rest = rest.dropFirst()
+        }
+        return true
     }
 }
 

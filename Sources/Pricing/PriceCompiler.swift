@@ -96,11 +96,7 @@ struct PriceCompiler {
             _ = name.withView { tables.modelNames.insert($0, scope: scope, value: number) }
         }
         for pattern in model.patterns {
-            let bytes = pattern.utf8.map(PriceTables.Pattern.folded)
-            let star = bytes.firstIndex(of: UInt8(ascii: "*")) ?? bytes.endIndex
-            tables.patterns.append(
-                PriceTables.Pattern(
-                    prefix: Array(bytes[..<star]), suffix: Array(bytes[star...].dropFirst()), model: number))
+            tables.patterns.append(PriceTables.Pattern(pattern, model: number))
         }
     }
 
@@ -114,12 +110,8 @@ struct PriceCompiler {
         tables.patternRuns = []
         for number in providerNames.indices {
             let group = groups[UInt32(number), default: []].sorted { left, right in
-                let (leftCount, rightCount) = (
-                    left.prefix.count + left.suffix.count, right.prefix.count + right.suffix.count
-                )
-                if leftCount != rightCount { return leftCount > rightCount }
-                if left.prefix != right.prefix { return left.prefix.lexicographicallyPrecedes(right.prefix) }
-                return left.suffix.lexicographicallyPrecedes(right.suffix)
+                if left.literalCount != right.literalCount { return left.literalCount > right.literalCount }
+                return left.text.lexicographicallyPrecedes(right.text)
             }
             tables.patternRuns.append(
                 PriceTables.Run(first: UInt32(tables.patterns.count), count: UInt32(group.count)))
@@ -132,23 +124,34 @@ struct PriceCompiler {
     private mutating func compilePrices(of model: CatalogueModel) {
         let steps = Timeline.steps(
             model.prices.map { Validity(from: $0.effectiveFrom, until: $0.effectiveUntil, order: 0) })
-        let firstPrice = tables.bandRuns.count
-        for price in model.prices {
-            tables.bandRuns.append(
-                PriceTables.Run(
-                    first: UInt32(tables.bands.count), count: UInt32(price.thresholds.count + 1)))
-            compileBand(price, threshold: nil)
-            for index in price.thresholds.indices { compileBand(price, threshold: index) }
+        let codes = model.prices.map { price in
+            let peak = compileBands(price)
+            guard let offPeak = price.offPeak else { return peak }
+            tables.schedules.append(
+                PriceTables.Schedule(
+                    windows: offPeak.windows, peak: peak, offPeak: compileBands(price, isOffPeak: true)))
+            return -1 - Int32(tables.schedules.count)
         }
         tables.modelSteps.append(
             PriceTables.Run(first: UInt32(tables.priceSteps.count), count: UInt32(steps.count)))
         for step in steps {
-            let price = step.index.map { Int32(firstPrice + $0) } ?? -1
-            tables.priceSteps.append(PriceTables.Step(start: step.start, value: price))
+            tables.priceSteps.append(
+                PriceTables.Step(start: step.start, value: step.index.map { codes[$0] } ?? -1))
         }
     }
 
-    private mutating func compileBand(_ price: ModelPrice, threshold: Int?) {
+    /// The number of a new run of bands: one without threshold and one for each.
+    private mutating func compileBands(_ price: ModelPrice, isOffPeak: Bool = false) -> Int32 {
+        tables.bandRuns.append(
+            PriceTables.Run(first: UInt32(tables.bands.count), count: UInt32(price.thresholds.count + 1)))
+        compileBand(price, threshold: nil, isOffPeak: isOffPeak)
+        for index in price.thresholds.indices {
+            compileBand(price, threshold: index, isOffPeak: isOffPeak)
+        }
+        return Int32(tables.bandRuns.count - 1)
+    }
+
+    private mutating func compileBand(_ price: ModelPrice, threshold: Int?, isOffPeak: Bool) {
         tables.bands.append(
             PriceTables.Band(
                 inputTokensAbove: threshold.map { price.thresholds[$0].inputTokensAbove } ?? -1,
@@ -157,7 +160,8 @@ struct PriceCompiler {
             var rates: [Int64] = []
             var standardTierUnits: UInt16 = 0
             for unit in UsageUnit.allCases {
-                let found = price.rate(unit, threshold: threshold, serviceTier: number == 0 ? nil : name)
+                let found = price.rate(
+                    unit, threshold: threshold, serviceTier: number == 0 ? nil : name, isOffPeak: isOffPeak)
                 rates.append(found?.rate ?? -1)
                 if found?.isStandardTier == true { standardTierUnits |= 1 << UInt16(unit.rawValue) }
             }

@@ -36,6 +36,8 @@ public struct PriceExplanation: Hashable, Sendable {
     public var inputTokens: Int64
     /// The threshold that applied.
     public var inputTokensAbove: Int64?
+    /// The request fell into the price's off-peak hours.
+    public var isOffPeak: Bool
     /// The service tier asked for; empty for the standard one.
     public var serviceTier: String
     public var lines: [Line]
@@ -87,6 +89,7 @@ extension PriceExplanation {
         if let inputTokensAbove {
             rows.append("\(inputTokens) input tokens are above \(inputTokensAbove): long-context rates")
         }
+        if isOffPeak { rows.append("the request ended in off-peak hours: off-peak rates") }
         rows += lines.map(row)
         rows.append("base cost \(usd(baseCost)) USD")
         let override = overrideProvider.map { ", override for \($0)" } ?? ""

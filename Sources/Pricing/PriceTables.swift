@@ -73,20 +73,45 @@ struct PriceTables: Sendable {
     }
 
     struct Pattern: Sendable {
-        /// Lower-case.
+        /// Before the first `*`, between each two, and after the last; lower-case.
         var prefix: [UInt8]
+        var middles: [[UInt8]]
         var suffix: [UInt8]
         var model: UInt32
 
+        init(_ text: String, model: UInt32) {
+            let parts = text.utf8.map(Pattern.folded).split(
+                separator: UInt8(ascii: "*"), omittingEmptySubsequences: false
+            ).map(Array.init)
+            prefix = parts.first ?? []
+            suffix = parts.count > 1 ? parts[parts.count - 1] : []
+            middles = Array(parts.dropFirst().dropLast())
+            self.model = model
+        }
+
+        /// The pattern as it is written, in lower case.
+        var text: [UInt8] { Array(([prefix] + middles + [suffix]).joined(separator: [UInt8(ascii: "*")])) }
+
+        var literalCount: Int { middles.reduce(prefix.count + suffix.count) { $0 + $1.count } }
+
+        /// Whether `name` fits. Each middle is taken where it comes first, which leaves the most room for
+        /// what follows. O(bytes of the name × bytes of the pattern).
         func matches(_ name: ByteView) -> Bool {
-            guard name.count >= prefix.count + suffix.count else { return false }
-            for (index, byte) in prefix.enumerated() where Pattern.folded(name[index]) != byte {
-                return false
+            let end = name.count - suffix.count
+            guard end >= prefix.count, Pattern.equal(name, prefix, at: 0),
+                Pattern.equal(name, suffix, at: end)
+            else { return false }
+            var start = prefix.count
+            for middle in middles {
+                while start + middle.count <= end, !Pattern.equal(name, middle, at: start) { start += 1 }
+                start += middle.count
+                if start > end { return false }
             }
-            let start = name.count - suffix.count
-            for (index, byte) in suffix.enumerated() where Pattern.folded(name[start + index]) != byte {
-                return false
-            }
+            return true
+        }
+
+        private static func equal(_ name: ByteView, _ part: [UInt8], at start: Int) -> Bool {
+            for (index, byte) in part.enumerated() where folded(name[start + index]) != byte { return false }
             return true
         }
 
@@ -119,10 +144,19 @@ struct PriceTables: Sendable {
     var patternRuns: [Run] = [Run(first: 0, count: 0)]
     var patterns: [Pattern] = []
 
+    /// A price that is another one in certain hours of the week.
+    struct Schedule: Sendable {
+        var windows: [WeeklyWindow]
+        /// Indices into `bandRuns`.
+        var peak: Int32
+        var offPeak: Int32
+    }
+
     // Prices.
     var modelSteps: [Run] = []
-    /// Indices into `bandRuns`, or −1 while there is no price.
+    /// Indices into `bandRuns`; −1 while there is no price; below it, −2 less the number of a schedule.
     var priceSteps: [Step<Int32>] = []
+    var schedules: [Schedule] = []
     var bandRuns: [Run] = []
     var bands: [Band] = []
     var rowRefs: [RowRef] = []
@@ -186,7 +220,14 @@ struct PriceTables: Sendable {
         var index = steps.last
         while index > Int(steps.first), priceSteps[index].start > instant { index -= 1 }
         let price = priceSteps[index].value
-        return price < 0 ? nil : Int(price)
+        return price < 0 ? scheduledPrice(price, at: instant) : Int(price)
+    }
+
+    @inline(never)
+    private func scheduledPrice(_ code: Int32, at instant: Timestamp) -> Int? {
+        if code == -1 { return nil }
+        let schedule = schedules[Int(-2 - code)]
+        return Int(schedule.windows.contains { $0.contains(instant) } ? schedule.offPeak : schedule.peak)
     }
 
     @inline(never)

@@ -11,6 +11,10 @@ public enum PricingLimits {
     public static let namesPerModelMax = 1_000
     /// Patterns of all models of one provider: they are tried one after the other.
     public static let patternsPerProviderMax = 1_000
+    /// `*` of one pattern.
+    public static let patternStarsMax = 4
+    /// Windows of one off-peak price.
+    public static let windowsMax = 64
     /// Dated prices of one model.
     public static let pricesPerModelMax = 1_000
     /// Thresholds of one price.
@@ -33,6 +37,8 @@ public enum PricingLimits {
     public static let idBytesMax = 64
     /// Bytes of a catalogue file.
     public static let catalogueBytesMax = 64 * 1024 * 1024
+    /// Bytes of a price list to be imported.
+    public static let importBytesMax = 64 * 1024 * 1024
     /// The largest fixed fee, in credits per request.
     public static let fixedCreditsMax: Int64 = 1_000_000
 }
@@ -53,6 +59,10 @@ public enum PricingError: Error, Hashable, Sendable {
     case tooMany(what: String, found: Int, max: Int)
     /// An amount that does not fit at this value of a credit.
     case amountTooLarge(rule: String, field: String)
+    /// Entries of a price list that are wrong in themselves; never empty.
+    case invalidEntries([ImportFinding])
+    /// A price list without any model that has a price.
+    case nothingPriced(entries: Int)
     /// A version that the book does not hold.
     case unknownRuleVersion(UInt32)
 }
@@ -69,7 +79,22 @@ extension PricingError: CustomStringConvertible {
         case .tooMany(let what, let found, let max): "\(found) \(what) are more than the \(max) allowed"
         case .amountTooLarge(let rule, let field):
             "rule \(rule), \(field): the amount does not fit at this value of a credit"
+        case .invalidEntries(let findings): Self.text(findings)
+        case .nothingPriced(let entries):
+            "none of its \(entries) entries is a model with a price, so it cannot be a catalogue; is it the right file, and the right format?"
         case .unknownRuleVersion(let version): "there is no rule version \(version)"
         }
+    }
+
+    /// How many findings a message shows.
+    private static let findingsShown = 5
+
+    private static func text(_ findings: [ImportFinding]) -> String {
+        var lines = findings.prefix(findingsShown).map(\.description)
+        if findings.count > findingsShown { lines.append("and \(findings.count - findingsShown) more") }
+        let entries = Set(findings.map(\.entry)).count
+        return lines.joined(separator: "\n")
+            + "\nnothing was imported; correct \(entries == 1 ? "the entry" : "these \(entries) entries"), or leave what is"
+            + " invalid out on purpose"
     }
 }

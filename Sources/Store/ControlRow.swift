@@ -19,8 +19,8 @@ public struct DirectoryRecord: Hashable, Sendable {
 public struct CatalogueVersion: Hashable, Sendable, Codable, FetchableRecord, PersistableRecord {
     public static let databaseTableName = "catalogue_versions"
     enum CodingKeys: String, CodingKey {
-        case number, digest, source, text, importedAt = "imported_at", approvedBy = "approved_by"
-        case isActive = "active"
+        case number, digest, source, text, importedAt = "imported_at", importedBy = "imported_by"
+        case report, approvedBy = "approved_by", isActive = "active"
     }
 
     /// Counts from 1.
@@ -32,10 +32,24 @@ public struct CatalogueVersion: Hashable, Sendable, Codable, FetchableRecord, Pe
     public var text: String
     /// Microseconds since 1970.
     public var importedAt: Int64
-    /// Nil while staged.
+    public var importedBy: String
+    /// What came of reading it, as JSON text.
+    public var report: String
+    /// Who approved it last; nil while it is a draft.
     public var approvedBy: String?
     /// At most one version is.
     public var isActive: Bool
+}
+
+/// From `at` on, until the next activation, a catalogue version is in force.
+public struct CatalogueActivation: Hashable, Sendable, Codable, FetchableRecord {
+    /// In the order of time, from 1.
+    public var id: Int64
+    /// The version.
+    public var number: UInt32
+    /// Microseconds since 1970.
+    public var at: Int64
+    public var actor: String
 }
 
 /// A version of a pricing rule. A rule is never edited: it gets another version.

@@ -2,7 +2,7 @@
 
 /// The control file's schema. A published step is never edited: a change is another step.
 enum ControlSchema {
-    static let schema = Schema(file: .control, pageBytes: 4096, cacheKiB: 4 << 10, steps: [first])
+    static let schema = Schema(file: .control, pageBytes: 4096, cacheKiB: 4 << 10, steps: [first, second])
 
     private static let first = """
         CREATE TABLE directory (
@@ -57,5 +57,22 @@ enum ControlSchema {
             BEGIN SELECT raise(ABORT, 'the audit is not deleted'); END;
 
         CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+        """
+
+    /// Who brought a catalogue, what came of reading it, and when which was in force: a version may be
+    /// approved more than once, because going back to it is an approval too.
+    private static let second = """
+        ALTER TABLE catalogue_versions ADD COLUMN imported_by TEXT NOT NULL DEFAULT 'tollgate';
+        ALTER TABLE catalogue_versions ADD COLUMN report TEXT NOT NULL DEFAULT '{}';
+
+        CREATE TABLE catalogue_activations (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            number INTEGER NOT NULL REFERENCES catalogue_versions (number),
+            at INTEGER NOT NULL,
+            actor TEXT NOT NULL
+        );
+        INSERT INTO catalogue_activations (number, at, actor)
+            SELECT number, imported_at, coalesce(approved_by, 'tollgate')
+            FROM catalogue_versions WHERE active = 1;
         """
 }

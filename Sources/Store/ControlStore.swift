@@ -134,7 +134,7 @@ public final class ControlStore: Sendable {
     ///
     /// - Returns: the version; the one already there if its text has the same digest.
     public func addCatalogue(
-        digest: String, source: String, text: String, _ note: AuditNote
+        digest: String, source: String, text: String, report: String = "{}", _ note: AuditNote
     ) throws(StoreError) -> CatalogueVersion {
         try write("staging a catalogue") { database in
             if let found = try CatalogueVersion.filter(Column("digest") == digest).fetchOne(database) {
@@ -146,7 +146,7 @@ public final class ControlStore: Sendable {
                 ?? 1
             let row = CatalogueVersion(
                 number: number, digest: digest, source: source, text: text, importedAt: note.at,
-                approvedBy: nil, isActive: false)
+                importedBy: note.actor, report: report, approvedBy: nil, isActive: false)
             try row.insert(database)
             try Self.add(note, database)
             return row
@@ -165,8 +165,18 @@ public final class ControlStore: Sendable {
             try database.execute(
                 sql: "UPDATE catalogue_versions SET active = 1, approved_by = ? WHERE number = ?",
                 arguments: [note.actor, number])
+            try database.execute(
+                sql: "INSERT INTO catalogue_activations (number, at, actor) VALUES (?, ?, ?)",
+                arguments: [number, note.at, note.actor])
             try Self.add(note, database)
             return true
+        }
+    }
+
+    /// Which version was in force from when on, in the order of time.
+    public func catalogueActivations() throws(StoreError) -> [CatalogueActivation] {
+        try read("listing activations") {
+            try CatalogueActivation.fetchAll($0, sql: "SELECT * FROM catalogue_activations ORDER BY id")
         }
     }
 
@@ -184,13 +194,14 @@ public final class ControlStore: Sendable {
         }
     }
 
-    /// Every version without its text, in order of number.
+    /// Every version without its text and report, in order of number.
     public func catalogues() throws(StoreError) -> [CatalogueVersion] {
         try read("listing catalogues") {
             try CatalogueVersion.fetchAll(
                 $0,
                 sql: """
-                    SELECT number, digest, source, '' AS text, imported_at, approved_by, active
+                    SELECT number, digest, source, '' AS text, imported_at, imported_by, '' AS report,
+                        approved_by, active
                     FROM catalogue_versions ORDER BY number
                     """)
         }

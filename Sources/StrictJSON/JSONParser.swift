@@ -25,7 +25,7 @@ extension JSONValue {
     }
 }
 
-private struct JSONParser {
+struct JSONParser {
     let bytes: [UInt8]
     var offset = 0
     var path: [JSONPath.Step] = []
@@ -33,17 +33,27 @@ private struct JSONParser {
     init(bytes: [UInt8]) { self.bytes = bytes }
 
     mutating func document() throws(JSONError) -> JSONValue {
+        try begin()
+        let value = try self.value(depth: 0)
+        try end()
+        return value
+    }
+
+    /// Goes to the first byte of the root.
+    mutating func begin() throws(JSONError) {
         if bytes.starts(with: [0xef, 0xbb, 0xbf]) {
             throw failure("the text begins with a byte order mark; save it without")
         }
         skipSpace()
-        let value = try self.value(depth: 0)
-        skipSpace()
-        guard offset == bytes.count else { throw failure("expected the end, found \(found())") }
-        return value
     }
 
-    private mutating func value(depth: Int) throws(JSONError) -> JSONValue {
+    /// Refuses what follows the root.
+    mutating func end() throws(JSONError) {
+        skipSpace()
+        guard offset == bytes.count else { throw failure("expected the end, found \(found())") }
+    }
+
+    mutating func value(depth: Int) throws(JSONError) -> JSONValue {
         guard offset < bytes.count else { throw failure("the text ends where a value belongs") }
         switch bytes[offset] {
         case UInt8(ascii: "{"): return try object(depth: depth + 1)
@@ -100,7 +110,7 @@ private struct JSONParser {
         }
     }
 
-    private mutating func enter(_ depth: Int) throws(JSONError) {
+    mutating func enter(_ depth: Int) throws(JSONError) {
         guard depth <= JSONLimits.depthMax else {
             throw failure("arrays and objects nest deeper than \(JSONLimits.depthMax)")
         }
@@ -138,7 +148,7 @@ private struct JSONParser {
         guard offset > start else { throw failure("expected a digit, found \(found())") }
     }
 
-    private mutating func string() throws(JSONError) -> String {
+    mutating func string() throws(JSONError) -> String {
         let start = offset + 1
         offset = start
         while offset < bytes.count {
@@ -234,17 +244,17 @@ private struct JSONParser {
         return text
     }
 
-    private func peek() -> UInt8? { offset < bytes.count ? bytes[offset] : nil }
+    func peek() -> UInt8? { offset < bytes.count ? bytes[offset] : nil }
 
     private func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }
 
-    private mutating func take(_ byte: UInt8) -> Bool {
+    mutating func take(_ byte: UInt8) -> Bool {
         guard offset < bytes.count, bytes[offset] == byte else { return false }
         offset += 1
         return true
     }
 
-    private mutating func skipSpace() {
+    mutating func skipSpace() {
         while offset < bytes.count {
             switch bytes[offset] {
             case UInt8(ascii: " "), UInt8(ascii: "\n"), UInt8(ascii: "\r"), UInt8(ascii: "\t"): offset += 1
@@ -254,14 +264,14 @@ private struct JSONParser {
     }
 
     /// The byte at hand, for a message.
-    private func found() -> String {
+    func found() -> String {
         guard let byte = peek() else { return "the end of the text" }
         return byte > 0x20 && byte < 0x7f
             ? "'\(Character(Unicode.Scalar(byte)))'"
             : "byte 0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
     }
 
-    private func failure(_ problem: String, at place: Int? = nil) -> JSONError {
+    func failure(_ problem: String, at place: Int? = nil) -> JSONError {
         let place = place ?? offset
         let before = bytes[..<place]
         let lineStart = before.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0

@@ -41,7 +41,7 @@ struct Tollgate: AsyncParsableCommand {
                 name: "Administration (HTTP):",
                 subcommands: [
                     Credits.self, Accounts.self, Transactions.self, Explain.self, RulesCommand.self,
-                    Status.self,
+                    CatalogCommand.self, Status.self,
                 ]),
             CommandGroup(
                 name: "A data directory, offline:", subcommands: [Verify.self, Inspect.self]),

@@ -103,6 +103,57 @@ struct ControlTests {
         #expect(try store.catalogue(9) == nil)
     }
 
+    @Test("going back to a version is another activation, and each is kept with who and when")
+    func activations() throws {
+        let store = try open()
+        #expect(try store.catalogueActivations().isEmpty)
+        for digest in ["aa", "bb"] {
+            _ = try store.addCatalogue(
+                digest: digest, source: "litellm", text: "{}", report: "{\"entries\":3}",
+                note("catalogue.import"))
+        }
+        for number in [1, 2, 1] as [UInt32] {
+            var approval = note("catalogue.approve", "\(number)")
+            approval.at = Int64(number) * 10
+            approval.actor = "person-\(number)"
+            #expect(try store.activateCatalogue(number, approval))
+        }
+        #expect(try !store.activateCatalogue(7, note("catalogue.approve")))
+        let kept = try open(identity: nil).catalogueActivations()
+        #expect(kept.map(\.number) == [1, 2, 1])
+        #expect(kept.map(\.at) == [10, 20, 10])
+        #expect(kept.map(\.actor) == ["person-1", "person-2", "person-1"])
+        #expect(try store.catalogue(2)?.report == "{\"entries\":3}")
+        #expect(try store.catalogue(2)?.importedBy == "admin@example.org")
+        #expect(try store.catalogues().map(\.report) == ["", ""])
+        #expect(try store.activeCatalogue()?.number == 1)
+    }
+
+    @Test("a file of the first version of this program keeps its catalogue, and when it came into force")
+    func olderSchema() throws {
+        _ = try open()
+        let queue = try DatabaseQueue(path: StoreFile.control.path(in: directory.path))
+        try queue.write { database in
+            try database.execute(
+                sql: """
+                    DROP TABLE catalogue_activations;
+                    ALTER TABLE catalogue_versions DROP COLUMN imported_by;
+                    ALTER TABLE catalogue_versions DROP COLUMN report;
+                    INSERT INTO catalogue_versions VALUES (1, 'aa', 'starter', '{}', 44, 'tollgate', 1);
+                    INSERT INTO catalogue_versions VALUES (2, 'bb', 'draft', '{}', 45, NULL, 0);
+                    PRAGMA user_version = 1;
+                    """)
+        }
+        try queue.close()
+        let store = try open(identity: nil)
+        #expect(
+            try store.catalogueActivations() == [
+                CatalogueActivation(id: 1, number: 1, at: 44, actor: "tollgate")
+            ])
+        #expect(try store.catalogues().map(\.importedBy) == ["tollgate", "tollgate"])
+        #expect(try store.activeCatalogue()?.report == "{}")
+    }
+
     @Test("settings are set, replaced, listed and removed")
     func settings() throws {
         let store = try open()

@@ -29,11 +29,27 @@ struct AdminClient: Sendable {
     func post(_ path: String, _ body: JSONObject, idempotencyKey: String? = nil) async throws(CommandFailure)
         -> JSONNode
     {
-        try document(try await answer(.POST, path, body, idempotencyKey: idempotencyKey))
+        try document(
+            try await answer(.POST, path, JSONValue.object(body).bytes(), idempotencyKey: idempotencyKey))
+    }
+
+    /// Sends a document that is there as bytes already.
+    func post(
+        _ path: String, query: [(String, String)] = [], bytes: [UInt8]
+    ) async throws(CommandFailure) -> JSONNode {
+        try document(try await answer(.POST, Self.target(path, query), bytes))
+    }
+
+    /// A document as the bytes it is kept in.
+    func bytes(_ path: String, query: [(String, String)] = []) async throws(CommandFailure) -> [UInt8] {
+        let answer = try await answer(.GET, Self.target(path, query))
+        if (200..<300).contains(answer.status) { return answer.body }
+        _ = try document(answer)
+        return []
     }
 
     func patch(_ path: String, _ body: JSONObject) async throws(CommandFailure) -> JSONNode {
-        try document(try await answer(.PATCH, path, body))
+        try document(try await answer(.PATCH, path, JSONValue.object(body).bytes()))
     }
 
     /// A path and its parameters, encoded.
@@ -84,7 +100,7 @@ struct AdminClient: Sendable {
 
     /// Sends one request; nothing is sent twice.
     func answer(
-        _ method: HTTPMethod, _ target: String, _ body: JSONObject? = nil, idempotencyKey: String? = nil
+        _ method: HTTPMethod, _ target: String, _ body: [UInt8]? = nil, idempotencyKey: String? = nil
     ) async throws(CommandFailure) -> Answer {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let promise = loop.makePromise(of: Answer.self)
@@ -93,7 +109,7 @@ struct AdminClient: Sendable {
         head.headers.add(name: "connection", value: "close")
         head.headers.add(name: "accept", value: "application/json")
         if let idempotencyKey { head.headers.add(name: "idempotency-key", value: idempotencyKey) }
-        let bytes = body.map { JSONValue.object($0).bytes() } ?? []
+        let bytes = body ?? []
         if body != nil {
             head.headers.add(name: "content-type", value: "application/json")
             head.headers.add(name: "content-length", value: "\(bytes.count)")

@@ -1,4 +1,4 @@
-// A whole file, or standard input, as bytes. Bounded, so that a wrong path cannot fill the memory.
+// A whole file, or standard input, as bytes, and back. Bounded, so that a wrong path cannot fill the memory.
 
 import Glibc
 
@@ -6,8 +6,8 @@ enum TextFile {
     /// The most that is read.
     static let bytesMax = 1 << 30
 
-    /// Reads the file at `path`; `-` is standard input.
-    static func read(_ path: String) throws(CommandFailure) -> [UInt8] {
+    /// Reads the file at `path`, of at most `limit` bytes; `-` is standard input.
+    static func read(_ path: String, limit: Int = bytesMax) throws(CommandFailure) -> [UInt8] {
         var descriptor = STDIN_FILENO
         if path != "-" {
             descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
@@ -26,11 +26,38 @@ enum TextFile {
                 throw failure("read", path)
             }
             if count == 0 { return bytes }
-            guard bytes.count + count <= bytesMax else {
-                throw .environment("\(path) has more than \(Figures.bytes(bytesMax)): split it")
+            guard bytes.count + count <= limit else {
+                throw .environment("\(path) has more than \(Figures.bytes(limit)): split it")
             }
             bytes += chunk[..<count]
         }
+    }
+
+    /// Writes `bytes` to the file at `path`, which is replaced if it is there.
+    ///
+    /// They go to a file beside it first, so that whoever reads `path` sees the old file or the new one.
+    static func write(_ bytes: [UInt8], to path: String) throws(CommandFailure) {
+        let draft = path + ".new"
+        let descriptor = unsafe open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw failure("open", draft) }
+        var isOpen = true
+        // Only after another failure, which is the one to be told.
+        defer { if isOpen { _ = close(descriptor) } }
+        var done = 0
+        while done < bytes.count {
+            let count = unsafe bytes[done...].withUnsafeBytes {
+                unsafe Glibc.write(descriptor, $0.baseAddress, $0.count)
+            }
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw failure("write", draft)
+            }
+            done += count
+        }
+        guard fsync(descriptor) == 0 else { throw failure("fsync", draft) }
+        isOpen = false
+        guard close(descriptor) == 0 else { throw failure("close", draft) }
+        guard unsafe rename(draft, path) == 0 else { throw failure("rename", path) }
     }
 
     private static func failure(_ call: String, _ path: String) -> CommandFailure {
