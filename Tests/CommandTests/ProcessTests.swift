@@ -132,6 +132,85 @@ struct ProcessTests {
         #expect(frames.errors.contains("127.0.0.1:1"))
     }
 
+    /// A price list from a file into force, and back.
+    private static func catalogue(
+        _ directory: String, _ run: (Int32, [String], Bool) throws -> String
+    ) throws {
+        let list = directory + "/list.json"
+        try #"{"gpt-4o":{"litellm_provider":"openai","input_cost_per_token":5e-6}}"#
+            .write(toFile: list, atomically: true, encoding: .utf8)
+        let bad = directory + "/bad.json"
+        try #"{"m":{"litellm_provider":"openai","input_cost_per_token":-1}}"#
+            .write(toFile: bad, atomically: true, encoding: .utf8)
+        let file = directory + "/export.json"
+        func catalog(_ code: Int32, _ arguments: [String]) throws -> String {
+            try run(code, ["catalog"] + arguments, false)
+        }
+        _ = try catalog(1, ["diff"])
+        _ = try catalog(1, ["import", bad, "--by", "ada"])
+        #expect(
+            try catalog(0, ["import", list, "--keep-missing", "--by", "ada"]).contains("\"state\": \"draft\"")
+        )
+        #expect(try catalog(1, ["diff"]).contains("\"after\": \"5\""))
+        _ = try catalog(1, ["approve", "2", "--by", "ada", "--digest", "zz"])
+        _ = try catalog(0, ["approve", "2", "--by", "ada", "--replacing", "1"])
+        #expect(try catalog(0, ["show", "gpt-4o", "--provider", "openai"]).contains("\"input\": \"5\""))
+        _ = try catalog(1, ["show", "nothing-like-it"])
+        #expect(try catalog(0, ["history"]).contains("\"approved_by\": \"ada\""))
+        _ = try catalog(0, ["export", "live", "--file", file])
+        _ = try catalog(0, ["diff", "live", file])
+        _ = try catalog(1, ["diff", "1", "live"])
+        _ = try catalog(0, ["approve", "1", "--by", "ada"])
+    }
+
+    @Test("price lists offline: imported to a file, looked at, compared, refused with place and reason")
+    func catalogueFiles() throws {
+        let directory = try TemporaryDirectory()
+        func write(_ name: String, _ text: String) throws -> String {
+            try text.write(toFile: directory.path + name, atomically: true, encoding: .utf8)
+            return directory.path + name
+        }
+        let list = try write(
+            "/list.json",
+            """
+            {"a":{"litellm_provider":"openai","input_cost_per_token":1e-6,"output_cost_per_token":0.0},
+             "openai/b":{"litellm_provider":"openai","input_cost_per_token":3e-6,"cache_read_input_token_cost":9e-6}}
+            """)
+        let out = directory.path + "/out.json"
+        let imported = try Binary.run(["catalog", "import", list, "--output", out])
+        #expect(imported.code == 0, "\(imported.errors)")
+        #expect(
+            imported.output.contains("2 entries of a litellm list: 1 priced fully, 1 partly, 0 not at all"))
+        let free = directory.path + "/free.json"
+        #expect(try Binary.run(["catalog", "import", list, "--zero-is-free", "--output", free]).code == 0)
+        // What was written is read, compared and written again without a change.
+        let again = directory.path + "/again.json"
+        #expect(try Binary.run(["catalog", "import", out, "--output", again]).code == 0)
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: out))
+        #expect(try Data(contentsOf: URL(fileURLWithPath: again)) == bytes)
+        #expect(try Binary.run(["catalog", "diff", out, again]).code == 0)
+        let diff = try Binary.run(["catalog", "diff", out, free])
+        #expect(diff.code == 1 && diff.output.contains("output: withheld → 0 USD per million"))
+        let lint = try Binary.run(["catalog", "lint", out])
+        #expect(lint.code == 1 && lint.output.contains("cache_read_dearer_than_input: openai b"))
+        let shown = try Binary.run(["catalog", "show", "openai/b", "--in", out])
+        #expect(shown.code == 0 && shown.output.contains("openai b"))
+
+        let bad = try write("/bad.json", "{\n\"m\":{\"litellm_provider\":\"x\",\"input_cost_per_token\":-2}}")
+        let kept = try Binary.run(["catalog", "import", bad, "--output", out])
+        #expect(kept.code == 1 && kept.errors.contains("line 2, m, input_cost_per_token: -2 is negative"))
+        #expect(try Data(contentsOf: URL(fileURLWithPath: out)) == bytes)
+        let long = directory.path + "/long.json"
+        #expect(FileManager.default.createFile(atPath: long, contents: nil))
+        let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: long))
+        try handle.truncate(atOffset: 100 << 20)
+        try handle.close()
+        let refused = try Binary.run(["catalog", "import", long, "--output", again])
+        #expect(refused.code == 2 && refused.errors.contains("more than 64 MiB"))
+        #expect(try Binary.run(["catalog", "lint"]).code == 2)
+        #expect(try Binary.run(["catalog", "diff", list]).code == 2)
+    }
+
     @Test("a round through a gateway: open, report, repeat, explain, stop, verify")
     func round() throws {
         let directory = try TemporaryDirectory()
@@ -186,6 +265,7 @@ struct ProcessTests {
             .contains("\"duplicate\": true"))
         _ = try run(0, ["transactions", "acme"])
         _ = try run(0, ["rules", "list"])
+        try Self.catalogue(directory.path) { try run($0, $1, isFrames: $2) }
         _ = try run(0, ["accounts", "set", "acme", "--status", "suspended", "--reason", "test"])
         _ = try run(0, ["accounts", "show", "acme"])
         _ = try run(0, ["status"])

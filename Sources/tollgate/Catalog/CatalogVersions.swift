@@ -103,6 +103,7 @@ struct CatalogExport: AsyncParsableCommand {
             """)
 
     @OptionGroup var server: AdminOptions
+    @OptionGroup var output: OutputOptions
 
     @Argument(help: ArgumentHelp("Which; the one in force without it.", valueName: "version|live"))
     var version = "live"
@@ -118,7 +119,9 @@ struct CatalogExport: AsyncParsableCommand {
         let bytes = try await source.file(server)
         if let file {
             try TextFile.write(bytes, to: file)
-            Console.out("\(source.name) written to \(file)")
+            output.show(
+                ["version": .string(version), "file": .string(file), "bytes": .integer(bytes.count)],
+                text: "\(source.name) written to \(file)")
         } else {
             Console.out(partial: String(decoding: bytes, as: UTF8.self))
         }
