@@ -136,6 +136,14 @@ struct GatewayCatalogueTests {
         // Not in the list: priced before, parked from then on.
         #expect(try await charge("r-3", "gpt-4o-mini", secondsLater: -60) == 270_000_000)
         #expect(try await charge("r-4", "gpt-4o-mini", secondsLater: 0) == nil)
+        // Kept on purpose, it has its price from then on too.
+        staging.keepsMissing = true
+        let kept = try gateway.stageCatalogue(staging)
+        _ = try gateway.approveCatalogue(1, actor: "ada")
+        let keptAgain = try gateway.stageCatalogue(staging)
+        _ = try gateway.approveCatalogue(keptAgain.version.number, actor: "ada")
+        #expect(kept.version.number != keptAgain.version.number)
+        #expect(try await charge("r-5", "gpt-4o-mini", secondsLater: 0) == 270_000_000)
         await gateway.stop()
     }
 
