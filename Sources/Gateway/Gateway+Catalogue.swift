@@ -77,10 +77,11 @@ extension Gateway {
             imported = try Catalogue.importing(
                 staging.bytes, format: staging.format, options: staging.options)
             var catalogue = imported.catalogue
+            // First what stays: from a date on, a model that is not there any more ends.
+            if staging.keepsMissing { catalogue = catalogue.keepingMissing(from: book.catalogue) }
             if let instant = staging.effectiveFrom {
                 catalogue = catalogue.taking(effectFrom: instant, over: book.catalogue)
             }
-            if staging.keepsMissing { catalogue = catalogue.keepingMissing(from: book.catalogue) }
             // Whatever would refuse it at its approval refuses it now.
             _ = try PriceBook(catalogue: catalogue, rules: book.rules, creditValue: settings.creditValue)
             imported.catalogue = catalogue

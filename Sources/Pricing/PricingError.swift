@@ -39,6 +39,8 @@ public enum PricingLimits {
     public static let catalogueBytesMax = 64 * 1024 * 1024
     /// Bytes of a price list to be imported.
     public static let importBytesMax = 64 * 1024 * 1024
+    /// Bytes of one entry of it, or of one provider with all its models: what is in memory at once.
+    public static let importEntryBytesMax = 4 * 1024 * 1024
     /// The largest fixed fee, in credits per request.
     public static let fixedCreditsMax: Int64 = 1_000_000
 }

@@ -25,10 +25,12 @@ extension JSONMember {
     /// O(bytes) time; memory for one member and the keys of the root. Members before an error have been
     /// handed out already, so `body` keeps what it makes until this returns.
     ///
+    /// - Parameter memberBytesMax: how long a member may be: it is the one that takes memory.
     /// - Returns: what the root is.
     /// - Throws: `JSONError` as the parser does; where the root is neither object nor array, too.
     public static func read(
-        _ bytes: [UInt8], bytesMax: Int = JSONLimits.bytesMax, _ body: (JSONMember) -> Void
+        _ bytes: [UInt8], bytesMax: Int = JSONLimits.bytesMax, memberBytesMax: Int = JSONLimits.bytesMax,
+        _ body: (JSONMember) -> Void
     ) throws(JSONError) -> JSONRoot {
         guard bytes.count <= bytesMax else { throw .tooLong(bytes: bytes.count, bytesMax: bytesMax) }
         var parser = JSONParser(bytes: bytes)
@@ -40,7 +42,7 @@ extension JSONMember {
         default: throw parser.failure("expected an object or an array, found \(parser.found())")
         }
         try parser.enter(1)
-        try parser.members(of: root, body)
+        try parser.members(of: root, memberBytesMax: memberBytesMax, body)
         try parser.end()
         return root
     }
@@ -48,7 +50,9 @@ extension JSONMember {
 
 extension JSONParser {
     /// The members after the opening bracket, and the closing one.
-    fileprivate mutating func members(of root: JSONRoot, _ body: (JSONMember) -> Void) throws(JSONError) {
+    fileprivate mutating func members(
+        of root: JSONRoot, memberBytesMax: Int, _ body: (JSONMember) -> Void
+    ) throws(JSONError) {
         let closing = root == .object ? UInt8(ascii: "}") : UInt8(ascii: "]")
         var keys: Set<String> = []
         var lines = LineCounter()
@@ -77,6 +81,7 @@ extension JSONParser {
                 step = .index(index)
             }
             path = [step]
+            valueOffsetMax = start + memberBytesMax
             let value = try self.value(depth: 1)
             path = []
             body(

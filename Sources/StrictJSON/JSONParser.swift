@@ -29,6 +29,8 @@ struct JSONParser {
     let bytes: [UInt8]
     var offset = 0
     var path: [JSONPath.Step] = []
+    /// No value begins beyond this offset.
+    var valueOffsetMax = Int.max
 
     init(bytes: [UInt8]) { self.bytes = bytes }
 
@@ -55,6 +57,7 @@ struct JSONParser {
 
     mutating func value(depth: Int) throws(JSONError) -> JSONValue {
         guard offset < bytes.count else { throw failure("the text ends where a value belongs") }
+        if offset > valueOffsetMax { throw failure("this member of the document is too long") }
         switch bytes[offset] {
         case UInt8(ascii: "{"): return try object(depth: depth + 1)
         case UInt8(ascii: "["): return try array(depth: depth + 1)

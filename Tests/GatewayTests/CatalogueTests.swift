@@ -20,15 +20,18 @@ struct GatewayCatalogueTests {
         CatalogueStaging(bytes: bytes, keepsMissing: keepsMissing, actor: "ada")
     }
 
+    private static let started = Int64(Date().timeIntervalSince1970) * 1_000_000
+
     /// What a thousand input tokens cost an account of the professional tier, in nanocredits.
+    ///
+    /// Of the same instant unless another is named, so that telling it again is telling the same.
     private static func fee(
-        _ id: String, _ gateway: Gateway, model: String = "gpt-4o", at eventTime: Int64? = nil
+        _ id: String, _ gateway: Gateway, at time: Int64? = started
     ) async throws -> Int64 {
-        var asked = TestReport(id: id, model: model)
-        asked.eventTime = eventTime
+        var asked = TestReport(id: id, eventTime: time)
         asked.outputTokens = 0
         let decision = try await report([asked], to: gateway)[0]
-        return try #require(decision.receipt, "\(decision)").charge
+        return try #require(decision.receipt, "\(id): \(decision)").charge
     }
 
     @Test("a draft prices nothing; approved, it prices what comes next, and the old charge stays explained")
@@ -37,8 +40,7 @@ struct GatewayCatalogueTests {
         let gateway = try openGateway(directory)
         await openAccount(gateway)
         // 2.5 USD per million × 1.8, the override for openai.
-        let time = gateway.now().microseconds
-        #expect(try await Self.fee("r-1", gateway, at: time) == 4_500_000_000)
+        #expect(try await Self.fee("r-1", gateway) == 4_500_000_000)
         let staged = try gateway.stageCatalogue(Self.staging(Self.list("5e-06")))
         #expect(staged.version.number == 2 && !staged.isDuplicate && staged.inForce == 1)
         #expect(staged.diff.removed.isEmpty && staged.diff.changed.map(\.model.id) == ["gpt-4o"])
@@ -48,7 +50,7 @@ struct GatewayCatalogueTests {
         #expect(gateway.priceBook.catalogueVersion == 2)
         #expect(try await Self.fee("r-3", gateway) == 9_000_000_000)
         // Told again, a request keeps its first charge.
-        #expect(try await Self.fee("r-1", gateway, at: time) == 4_500_000_000)
+        #expect(try await Self.fee("r-1", gateway) == 4_500_000_000)
         try await gateway.waitForHistory()
         for (id, version) in [("r-1", UInt32(1)), ("r-3", 2)] {
             let explained = try #require(try gateway.explain(requestID: Array(id.utf8)))
@@ -64,7 +66,7 @@ struct GatewayCatalogueTests {
         let again = try openGateway(directory)
         #expect(again.priceBook.catalogueVersion == 2)
         #expect(try again.approveCatalogue(1, actor: "bob") == 2)
-        #expect(try await Self.fee("r-4", again) == 4_500_000_000)
+        #expect(try await Self.fee("r-4", again, at: nil) == 4_500_000_000)
         #expect(try again.catalogues().activations.map(\.number) == [1, 2, 1])
         await again.stop()
     }
@@ -134,6 +136,14 @@ struct GatewayCatalogueTests {
         // Not in the list: priced before, parked from then on.
         #expect(try await charge("r-3", "gpt-4o-mini", secondsLater: -60) == 270_000_000)
         #expect(try await charge("r-4", "gpt-4o-mini", secondsLater: 0) == nil)
+        // Kept on purpose, it has its price from then on too.
+        staging.keepsMissing = true
+        let kept = try gateway.stageCatalogue(staging)
+        _ = try gateway.approveCatalogue(1, actor: "ada")
+        let keptAgain = try gateway.stageCatalogue(staging)
+        _ = try gateway.approveCatalogue(keptAgain.version.number, actor: "ada")
+        #expect(kept.version.number != keptAgain.version.number)
+        #expect(try await charge("r-5", "gpt-4o-mini", secondsLater: 0) == 270_000_000)
         await gateway.stop()
     }
 

@@ -107,6 +107,9 @@ struct CatalogueChangeTests {
         // Gone from then on, and new for all time: there was no other price.
         #expect(fee("openai", "c", 9) == "1" && fee("openai", "c", 10) == nil)
         #expect(fee("google", "c", 9) == "1" && fee("google", "c", 10) == "1")
+        // Kept on purpose, it does not end.
+        let kept = new.keepingMissing(from: old).taking(effectFrom: .day(10), over: old)
+        #expect(kept.models.first { $0.provider == "openai" && $0.id == "c" }?.prices == old.models[2].prices)
         // The same list again from a later day changes nothing before it.
         let later = new.taking(effectFrom: .day(20), over: merged)
         #expect(later.models.first { $0.id == "b" }?.prices.count == 1)

@@ -74,9 +74,30 @@ struct GenAIPricesImportTests {
         #expect(try cost("2026-03-01T00:00:00Z") == "3")
         // The later of the list, though it began earlier.
         #expect(try cost("2026-06-01T00:00:00Z") == "3")
+        // Before any of them is active, the first of the list.
         let begun = try Self.imported(
-            #"{"id":"m","prices":[{"constraint":{"start_date":"2026-06-01"},"prices":{"input_mtok":2}}]}"#)
-        #expect(try begun.cost("openai", "m", at: .distantPast) { $0.inputTokens = 1 } == nil)
+            """
+            {"id":"m","prices":[{"constraint":{"start_date":"2026-06-01"},"prices":{"input_mtok":2}},
+             {"constraint":{"start_date":"2026-07-01"},"prices":{"input_mtok":3}}]}
+            """)
+        for (time, price) in [("2020-01-01", "2"), ("2026-06-30", "2"), ("2026-07-01", "3")] {
+            #expect(
+                try begun.cost("openai", "m", at: try #require(Timestamp(text: time))) {
+                    $0.inputTokens = 1_000
+                }
+                    == price, "\(time)")
+        }
+        let hoursFirst = try Self.imported(
+            """
+            {"id":"m","prices":[{"constraint":{"start_time":"01:00:00Z","end_time":"02:00:00Z"},"prices":{"input_mtok":2}},
+             {"constraint":{"start_time":"03:00:00Z","end_time":"04:00:00Z"},"prices":{"input_mtok":3}}]}
+            """)
+        for (time, price) in [("01:30", "2"), ("02:30", "2"), ("03:30", "3"), ("04:30", "2")] {
+            let instant = try #require(Timestamp(text: "2026-06-30T\(time):00Z"))
+            #expect(
+                try hoursFirst.cost("openai", "m", at: instant) { $0.inputTokens = 1_000 } == price, "\(time)"
+            )
+        }
     }
 
     @Test("hours of every day are an off-peak price, complete in itself")
@@ -137,6 +158,7 @@ struct GenAIPricesImportTests {
         arguments: [
             (#"{"input_mtok":1,"input_video_mtok":2}"#, "no_unit prices.input_video_mtok"),
             (#"{"input_mtok":1,"cache_audio_read_mtok":2}"#, "no_unit prices.cache_audio_read_mtok"),
+            (#"{"input_mtok":1,"output_mtok":2,"output_text_mtok":3}"#, "ambiguous prices.output_text_mtok"),
             (#"{"input_mtok":1,"output_mtok":0}"#, "zero prices.output_mtok"),
             (#"{"input_mtok":1,"output_mtok":0.0000001}"#, "not_whole prices.output_mtok"),
             (
@@ -153,6 +175,17 @@ struct GenAIPricesImportTests {
         #expect(imported.findings == [finding])
         #expect(imported.result.coverage == [.partial])
         #expect(imported.result.findings[0].entry == "openai/m")
+    }
+
+    @Test("prices of text by name are those of the unit")
+    func text() throws {
+        let imported = try Self.imported(
+            #"{"id":"m","prices":{"input_text_mtok":1,"output_mtok":2,"output_text_mtok":2.0,"cache_text_read_mtok":0.5}}"#
+        )
+        #expect(imported.result.coverage == [.full])
+        let rates = try imported.model("openai", "m").prices[0].card.standard
+        #expect(rates[.input]?.count == 1_000_000 && rates[.output]?.count == 2_000_000)
+        #expect(rates[.cacheRead]?.count == 500_000)
     }
 
     @Test("models without a price are counted")

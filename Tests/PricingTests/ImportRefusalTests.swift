@@ -135,6 +135,16 @@ struct ImportRefusalTests {
         }
     }
 
+    @Test("an entry that would take more memory than a list may is refused where it becomes too long")
+    func entryTooLong() {
+        let count = PricingLimits.importEntryBytesMax / 2 + 10
+        let text =
+            "{\"m\":{\"litellm_provider\":\"openai\",\"x\":[" + String(repeating: "1,", count: count) + "1]}}"
+        let error = refusal(text)
+        #expect("\(error.map { "\($0)" } ?? "")".contains("in m.x["), "\(String(describing: error))")
+        #expect("\(error.map { "\($0)" } ?? "")".contains("is too long"))
+    }
+
     @Test("more models, tiers or names than allowed refuse the file")
     func tooMany() {
         let tiers = (0..<40).map { "\"input_cost_per_token_word\($0)x\":1e-6" }.joined(separator: ",")

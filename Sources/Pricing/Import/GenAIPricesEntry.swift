@@ -1,7 +1,7 @@
 // One model of genai-prices: its names, and its prices in the order of their dates.
 //
 // `prices` is one object, or a list in which the last active one holds: from a date on, or in certain hours
-// of every day. Dates become validities. Hours become an off-peak price over what else holds, if there is
+// of every day. Where none is active, the first one holds. Dates become validities. Hours become an off-peak price over what else holds, if there is
 // one such window and neither has tiers.
 
 import Money
@@ -127,6 +127,10 @@ struct GenAIPricesEntry {
         "cache_write_1h_mtok": .cacheWrite1h, "input_audio_mtok": .inputAudio,
         "output_audio_mtok": .outputAudio, "input_image_mtok": .inputImage,
         "output_image_mtok": .outputImage, "output_reasoning_mtok": .reasoning,
+        // Text by name. It is what a unit without a medium means here, so both must agree.
+        "input_text_mtok": .input, "output_text_mtok": .output, "cache_text_read_mtok": .cacheRead,
+        "cache_text_write_mtok": .cacheWrite5m, "cache_text_write_5m_mtok": .cacheWrite5m,
+        "cache_text_write_1h_mtok": .cacheWrite1h,
     ]
     private static let countUnits: [String: UsageUnit] = [
         "web_searches_kcount": .webSearches, "requests_kcount": .requests,
@@ -189,14 +193,14 @@ struct GenAIPricesEntry {
 
     // MARK: Dates
 
-    /// The prices as validities: at each instant the last of `dated` that is active there.
+    /// The prices as validities: at each instant the last of `dated` that is active there, and where none
+    /// is, the first.
     private mutating func timeline(_ dated: [Dated]) -> [ModelPrice] {
-        let starts = Set(dated.filter { $0.window == nil }.map(\.from)).sorted()
+        let starts = Set(dated.filter { $0.window == nil }.map(\.from) + [.distantPast]).sorted()
         var prices: [(index: Int, price: ModelPrice)] = []
         for start in starts {
-            guard let index = dated.lastIndex(where: { $0.window == nil && $0.from <= start }),
-                prices.last?.index != index
-            else { continue }
+            let index = dated.lastIndex { $0.window == nil && $0.from <= start } ?? 0
+            guard prices.last?.index != index else { continue }
             var price = dated[index].price
             price.effectiveFrom = start
             let windows = dated.indices.filter { $0 > index && dated[$0].window != nil }
@@ -212,7 +216,6 @@ struct GenAIPricesEntry {
             }
             prices.append((index, price))
         }
-        if prices.isEmpty { report(.condition, "prices", "it has prices for certain hours only") }
         return prices.map(\.price)
     }
 

@@ -11,7 +11,9 @@ enum GenAIPricesReader {
     /// Reads the list into `assembly`.
     static func read(_ bytes: [UInt8], into assembly: inout ImportAssembly) throws(JSONError) {
         let options = assembly.options
-        let root = try JSONMember.read(bytes, bytesMax: PricingLimits.importBytesMax) { member in
+        let root = try JSONMember.read(
+            bytes, bytesMax: PricingLimits.importBytesMax, memberBytesMax: PricingLimits.importEntryBytesMax
+        ) { member in
             let place = member.node.path.description
             func refuse(_ problem: String) {
                 let finding = ImportFinding(kind: .invalid, line: member.line, entry: place, detail: problem)

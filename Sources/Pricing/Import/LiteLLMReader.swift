@@ -10,7 +10,9 @@ enum LiteLLMReader {
     static func read(_ bytes: [UInt8], into assembly: inout ImportAssembly) throws(JSONError) {
         let options = assembly.options
         var aliases: [String: String] = [:]
-        let root = try JSONMember.read(bytes, bytesMax: PricingLimits.importBytesMax) { member in
+        let root = try JSONMember.read(
+            bytes, bytesMax: PricingLimits.importBytesMax, memberBytesMax: PricingLimits.importEntryBytesMax
+        ) { member in
             guard case .key(let key) = member.step else { return }
             var entry = LiteLLMEntry(key: key, line: member.line, options: options)
             let draft = entry.read(member.node)
