@@ -276,6 +276,15 @@ struct InProcessSummary: Sendable {
         result.nanoseconds == 0 ? 0 : Int(Double(result.records) * 1e9 / Double(result.nanoseconds))
     }
     private var bytesPerAccount: Int { accountBytes / plan.accounts }
+    /// Few accounts do not fill the blocks of memory that tables grow by, so their figure would say nothing.
+    private static let accountsForMemory = 500_000
+
+    private var memoryLine: String {
+        let id = "\(bytesPerID) bytes of memory for a remembered id"
+        guard plan.accounts >= Self.accountsForMemory else { return id }
+        return id + ", \(bytesPerAccount) for an account with a grant"
+    }
+
     private var bytesPerID: Int { ids.count == 0 ? 0 : ids.bytes / ids.count }
 
     /// The lines for a person.
@@ -283,7 +292,7 @@ struct InProcessSummary: Sendable {
         [
             "\(Number.grouped(rate)) durable records/s on one thread, \(Number.grouped(result.records)) in "
                 + "\(Number.seconds(result.nanoseconds)), \(Number.grouped(plan.accounts)) accounts, seed \(plan.seed)",
-            "\(bytesPerAccount) bytes of memory for an account with a grant, \(bytesPerID) for a remembered id",
+            memoryLine,
             booksBalance && result.failed == 0
                 ? "books balance: charges are the sum of the receipts, \(Number.grouped(result.charged)) nanocredits"
                 : "BOOKS DO NOT BALANCE, or \(Number.grouped(result.failed)) records were not charged",
