@@ -21,8 +21,14 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
 
     let server: LoopServer
     private(set) var context: ChannelHandlerContext?
-    /// The beginning of a frame that has not arrived whole.
-    private var partial: ByteBuffer?
+    /// Bytes that were read and are not handled: the beginning of a frame that has not arrived whole or, while
+    /// as many calls as may be are under way, the frames behind them.
+    private var unhandled: ByteBuffer?
+    /// When the first of the unhandled bytes came.
+    private var unhandledSince = NIODeadline.now()
+    /// Whole frames among the unhandled bytes wait for others to be answered.
+    private var isFull = false
+    private var isInputClosed = false
     /// The answers of the turn under way, and what they wait for.
     private var answers = Answers(output: NIOOutput(ByteBuffer()))
     private var mark = AnswerMark()
@@ -74,7 +80,8 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed {
             // Half closed: what was asked is answered, then the connection ends.
-            isClosing = true
+            isInputClosed = true
+            isClosing = isClosing || !isFull
             closeIfDone()
             return
         }
@@ -136,36 +143,58 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
         guard !isClosing else { return }
         var received = unwrapInboundIn(data)
         lastRead = .now()
-        if var whole = partial {
-            partial = nil
-            whole.writeBuffer(&received)
-            received = whole
-        }
-        handle(&received)
-        if isClosing { return }
-        if received.readableBytes > 0 {
-            received.discardReadBytes()
-            partial = received
-            if partialSince == nil { partialSince = .now() }
-        } else {
-            partialSince = nil
-        }
+        guard var earlier = unhandled else { return handle(&received, earlierCount: 0) }
+        unhandled = nil
+        let earlierCount = earlier.readableBytes
+        earlier.writeBuffer(&received)
+        handle(&earlier, earlierCount: earlierCount)
     }
 
-    /// Handles the whole frames at the front of `received`, and leaves the rest.
-    private func handle(_ received: inout ByteBuffer) {
+    /// Handles the frames that waited until others were answered, as many as may be now.
+    private func handleUnhandled() {
+        guard isFull, inFlight < server.limits.inFlightMax, !isClosing, var earlier = unhandled else {
+            return
+        }
+        unhandled = nil
+        let earlierCount = earlier.readableBytes
+        handle(&earlier, earlierCount: earlierCount)
+    }
+
+    /// Handles the whole frames at the front of `received`, and keeps the rest. The first `earlierCount` bytes
+    /// have been here since `unhandledSince`.
+    private func handle(_ received: inout ByteBuffer, earlierCount: Int) {
+        let callsMax = max(server.limits.inFlightMax - inFlight, 0)
         let outcome = unsafe received.withUnsafeReadableBytes { bytes in
-            server.desk.handle(unsafe ByteView(bytes), answers: &answers)
+            server.desk.handle(
+                ReceivedBytes(
+                    all: unsafe ByteView(bytes), earlierCount: earlierCount, earlierSince: unhandledSince,
+                    callsMax: callsMax), answers: &answers)
         }
         received.moveReaderIndex(forwardBy: outcome.consumed)
         if outcome.consumed > 0 { partialSince = nil }
         inFlight += outcome.calls
+        isFull = outcome.isFull
         if let failure = outcome.failure {
             server.gateway.count(malformed: failure)
             isClosing = true
         }
         for frame in server.desk.late { askHistory(frame) }
         answerAtEndOfTurn(outcome.mark)
+        isClosing = isClosing || isInputClosed && !isFull
+        if !isClosing { keep(received, isNew: outcome.consumed >= earlierCount) }
+    }
+
+    /// Keeps what is left of a read for later.
+    private func keep(_ rest: ByteBuffer, isNew: Bool) {
+        guard rest.readableBytes > 0 else {
+            partialSince = nil
+            return
+        }
+        var rest = rest
+        rest.discardReadBytes()
+        unhandled = rest
+        if isNew { unhandledSince = .now() }
+        if partialSince == nil { partialSince = .now() }
     }
 
     /// Sets a frame aside until history has said what it holds of its ids.
@@ -206,6 +235,8 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
         if held.isEmpty, cycle <= server.gateway.durableCycle {
             send(buffer, count: count, context)
             context.flush()
+            handleUnhandled()
+            resumeReading(context)
             return closeIfDone()
         }
         let isFirst = held.isEmpty
@@ -222,7 +253,11 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
             send(first.buffer, count: first.count, context)
             sent = true
         }
-        if sent { context.flush() }
+        if sent {
+            context.flush()
+            handleUnhandled()
+            resumeReading(context)
+        }
         if held.isEmpty { closeIfDone() }
         return !held.isEmpty
     }
@@ -230,12 +265,11 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     private func send(_ buffer: ByteBuffer, count: Int, _ context: ChannelHandlerContext) {
         inFlight -= count
         context.write(wrapOutboundOut(buffer), promise: nil)
-        resumeReading(context)
     }
 
     /// A frame stayed incomplete: say so and close.
     private func refusePartial() {
-        partial = nil
+        unhandled = nil
         partialSince = nil
         server.desk.encoder.append(
             Refusal(.deadlineExceeded, field: .call), in: .frame(callID: 0), to: &answers.output)
@@ -257,7 +291,7 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     // MARK: - Back-pressure
 
     private var mayRead: Bool {
-        inFlight < server.limits.inFlightMax && stalledSince == nil && !server.gateway.isCongested
+        inFlight < server.limits.inFlightMax && !isFull && stalledSince == nil && !server.gateway.isCongested
     }
 
     func read(context: ChannelHandlerContext) {

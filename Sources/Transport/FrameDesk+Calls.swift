@@ -3,6 +3,7 @@
 import Bytes
 import Gateway
 import Ledger
+import NIOCore
 import Pricing
 import Wire
 
@@ -25,9 +26,17 @@ extension FrameDesk {
         answers.count += 1
     }
 
+    /// Answers a call that nobody waits for any more.
+    mutating func refuseLate(callID: UInt64, to answers: inout Answers) {
+        let refusal = Refusal(.deadlineExceeded, field: .call)
+        lane.countRefusal(refusal)
+        append(refusal, callID: callID, to: &answers)
+    }
+
     /// Answers every call but a sound single report.
     mutating func answer(
-        _ frame: ClientFrame, record: UsageRecord, message: ByteView, to answers: inout Answers
+        _ frame: ClientFrame, record: UsageRecord, message: ByteView, since: NIODeadline?,
+        to answers: inout Answers
     ) {
         switch frame.call {
         case .report(let fault):
@@ -36,7 +45,10 @@ extension FrameDesk {
                 append(fault, callID: frame.callID, to: &answers)
             }
         case .reportBatch(let batch):
-            answer(batch, callID: frame.callID, message: message, history: nil, to: &answers)
+            guard !setsAside(batch, message: message, deadline: (since ?? .now()) + frame.timeout) else {
+                return
+            }
+            answer(batch, callID: frame.callID, history: nil, to: &answers)
         case .quote(let compare, let fault):
             if let fault { return append(fault, callID: frame.callID, to: &answers) }
             answerQuote(record, compare: compare, callID: frame.callID, to: &answers)
@@ -118,26 +130,31 @@ extension FrameDesk {
         answers.count += 1
     }
 
+    /// Sets a batch aside if history must be asked about one of its records.
+    private mutating func setsAside(
+        _ batch: ReportBatch, message: ByteView, deadline: NIODeadline
+    ) -> Bool {
+        if batch.fault != nil { return false }
+        var keys: [RecordKeys] = []
+        var needsHistory = false
+        for index in 0..<batch.count {
+            var prepared = PreparedReport()
+            if decoder.read(batch, at: index, into: &records[0]) == nil {
+                prepared = lane.prepare(records[0])
+            }
+            needsHistory = needsHistory || prepared.needsHistory
+            keys.append(prepared.keys)
+        }
+        lane.clearPrepared()
+        if needsHistory { setAside(keys, message: message, deadline: deadline) }
+        return needsHistory
+    }
+
     /// Decides the records of a batch. `history` holds an answer for each once it was asked.
     mutating func answer(
-        _ batch: ReportBatch, callID: UInt64, message: ByteView, history: [HistoryAnswer]?,
-        to answers: inout Answers
+        _ batch: ReportBatch, callID: UInt64, history: [HistoryAnswer]?, to answers: inout Answers
     ) {
         if let fault = batch.fault { return append(fault, callID: callID, to: &answers) }
-        if history == nil {
-            var keys: [RecordKeys] = []
-            var needsHistory = false
-            for index in 0..<batch.count {
-                var prepared = PreparedReport()
-                if decoder.read(batch, at: index, into: &records[0]) == nil {
-                    prepared = lane.prepare(records[0])
-                }
-                needsHistory = needsHistory || prepared.needsHistory
-                keys.append(prepared.keys)
-            }
-            lane.clearPrepared()
-            if needsHistory { return setAside(keys, message: message) }
-        }
         results.removeAll(keepingCapacity: true)
         for index in 0..<batch.count {
             if let fault = decoder.read(batch, at: index, into: &records[0]) {

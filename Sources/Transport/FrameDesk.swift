@@ -26,14 +26,29 @@ struct ReadOutcome {
     var calls = 0
     /// What the answers wait for.
     var mark = AnswerMark()
+    /// As many frames as there was room for were handled, and more are there.
+    var isFull = false
     /// Why the stream cannot be read any further.
     var failure: WireError?
+}
+
+/// The bytes of a read, and how long the first of them have been here.
+struct ReceivedBytes {
+    var all: ByteView
+    /// So many at the front came with earlier reads.
+    var earlierCount = 0
+    /// When the first of those came.
+    var earlierSince = NIODeadline.now()
+    /// Frames to handle at the most.
+    var callsMax = Int.max
 }
 
 /// A frame whose answer needs to know what history holds of its ids.
 struct LateFrame: Sendable {
     var message: [UInt8]
     var keys: [RecordKeys]
+    /// After this the client does not want to know any more.
+    var deadline: NIODeadline
 }
 
 /// Lane, codec, and room for the records of a read. Lives on its event loop.
@@ -64,7 +79,7 @@ struct FrameDesk: ~Copyable {
     }
 
     /// Handles the whole frames at the front of `received`.
-    mutating func handle(_ received: ByteView, answers: inout Answers) -> ReadOutcome {
+    mutating func handle(_ received: ReceivedBytes, answers: inout Answers) -> ReadOutcome {
         var outcome = ReadOutcome()
         lane.begin()
         late.removeAll(keepingCapacity: true)
@@ -84,27 +99,37 @@ struct FrameDesk: ~Copyable {
     }
 
     private mutating func handleFrames(
-        _ all: ByteView, _ outcome: inout ReadOutcome, answers: inout Answers
+        _ received: ReceivedBytes, _ outcome: inout ReadOutcome, answers: inout Answers
     ) throws(WireError) {
+        let all = received.all
         while outcome.consumed < all.count {
             let rest = all[outcome.consumed..<all.count]
             guard case .whole(let messageBytes) = try Framing.scan(rest) else { return }
+            guard outcome.calls < received.callsMax else {
+                outcome.isFull = true
+                return
+            }
+            let since = outcome.consumed < received.earlierCount ? received.earlierSince : nil
             let message = rest[WireLimits.headerBytes..<WireLimits.headerBytes + messageBytes]
             let slot = calls.count
             let frame = try decoder.decode(message, into: &records[slot])
             outcome.consumed += WireLimits.headerBytes + messageBytes
             outcome.calls += 1
-            if case .report(nil) = frame.call {
+            if let since, since + frame.timeout < .now() {
+                decidePending(answers: &answers)
+                refuseLate(callID: frame.callID, to: &answers)
+            } else if case .report(nil) = frame.call {
                 let prepared = lane.prepare(records[slot])
                 if prepared.needsHistory, prepared.fault == nil {
-                    setAside([prepared.keys], message: message)
+                    setAside(
+                        [prepared.keys], message: message, deadline: (since ?? .now()) + frame.timeout)
                     continue
                 }
                 calls.append(PendingCall(callID: frame.callID, prepared: prepared))
                 if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
             } else {
                 decidePending(answers: &answers)
-                answer(frame, record: records[slot], message: message, to: &answers)
+                answer(frame, record: records[slot], message: message, since: since, to: &answers)
             }
         }
     }
@@ -122,8 +147,8 @@ struct FrameDesk: ~Copyable {
     }
 
     /// Keeps a frame until history has said what it holds of its ids.
-    mutating func setAside(_ keys: [RecordKeys], message: ByteView) {
-        late.append(LateFrame(message: Array(message), keys: keys))
+    mutating func setAside(_ keys: [RecordKeys], message: ByteView, deadline: NIODeadline) {
+        late.append(LateFrame(message: Array(message), keys: keys, deadline: deadline))
     }
 
     /// Takes up a frame that waited for history. Returns what its answer waits for.
@@ -134,6 +159,9 @@ struct FrameDesk: ~Copyable {
         frame.message.withView { message in
             do throws(WireError) {
                 let decoded = try decoder.decode(message, into: &records[0])
+                if frame.deadline < .now() {
+                    return refuseLate(callID: decoded.callID, to: &answers)
+                }
                 switch decoded.call {
                 case .report(nil):
                     let prepared = lane.prepare(records[0])
@@ -141,8 +169,7 @@ struct FrameDesk: ~Copyable {
                         lane.decide(records[0], prepared, history: history[0]), callID: decoded.callID,
                         to: &answers)
                 case .reportBatch(let batch):
-                    answer(
-                        batch, callID: decoded.callID, message: message, history: history, to: &answers)
+                    answer(batch, callID: decoded.callID, history: history, to: &answers)
                 default:
                     preconditionFailure("only reports are set aside")
                 }
@@ -153,5 +180,12 @@ struct FrameDesk: ~Copyable {
         lane.clearPrepared()
         decoder.reset()
         return lane.endRead()
+    }
+}
+
+extension ClientFrame {
+    /// How long the client waits for the call to be decided; as good as for ever if it does not say.
+    var timeout: TimeAmount {
+        timeoutMilliseconds == 0 ? .hours(24 * 365) : .milliseconds(Int64(timeoutMilliseconds))
     }
 }

@@ -81,7 +81,11 @@ public final class FrameServer: Sendable {
             )
             .childChannelInitializer { channel in
                 guard count.add() else {
-                    logger.warning("connection refused: \(limits.connectionsMax) are open, the most allowed")
+                    if let refused = count.refusalsToReport() {
+                        logger.warning(
+                            "connections refused: \(limits.connectionsMax) are open, the most allowed",
+                            metadata: ["refused": "\(refused)"])
+                    }
                     return channel.close()
                 }
                 channel.closeFuture.whenComplete { _ in count.remove() }
@@ -126,6 +130,11 @@ public final class FrameServer: Sendable {
 final class ConnectionCount: Sendable {
     private let count = Atomic<Int>(0)
     private let max: Int
+    /// Refused and not reported yet, and when refusals may be reported again.
+    private let refusals = Mutex((count: 0, nextReport: NIODeadline.uptimeNanoseconds(0)))
+
+    /// A flood of connections must not become a flood of lines.
+    private static let reportInterval = TimeAmount.seconds(10)
 
     init(max: Int) { self.max = max }
 
@@ -136,6 +145,17 @@ final class ConnectionCount: Sendable {
     }
 
     func remove() { count.subtract(1, ordering: .relaxed) }
+
+    /// Notes a refusal. Returns how many there were since the last report, if it is time for another.
+    func refusalsToReport() -> Int? {
+        let now = NIODeadline.now()
+        return refusals.withLock { refusals in
+            refusals.count += 1
+            guard now >= refusals.nextReport else { return nil }
+            defer { refusals = (0, now + Self.reportInterval) }
+            return refusals.count
+        }
+    }
 
     var now: Int { count.load(ordering: .relaxed) }
 }

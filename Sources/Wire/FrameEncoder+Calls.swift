@@ -7,7 +7,7 @@ import Pricing
 extension FrameEncoder {
     /// Appends a report.
     ///
-    /// - Parameter timeoutMilliseconds: how long the caller will wait; 0 for the server's own limit.
+    /// - Parameter timeoutMilliseconds: how long the caller will wait; 0 for as long as it takes.
     @inlinable
     public func append<Output: OutputBuffer>(
         report record: borrowing UsageRecord, callID: UInt64, timeoutMilliseconds: UInt32 = 0,

@@ -88,6 +88,48 @@ struct AnswerTests {
             #expect(Set(receipts.map(\.sequence)).count == count)
             let spent = receipts.reduce(0) { $0 + $1.charge }
             #expect(try await running.balance() == 1_000_000_000_000 - spent)
+
+            // Frames that wait for others are answered, too, when nothing more can be sent.
+            let last = try RawClient(running.server.port)
+            try await last.send((0..<100).flatMap { TestReport(id: "last \($0)").frame(UInt64($0 + 1)) })
+            last.finishSending()
+            let rest = try await last.answersUntilEnd()
+            #expect(Set(rest.map(\.callID)) == Set(1...100))
+        }
+    }
+
+    @Test("a call that was not decided within its timeout is refused and has changed nothing")
+    func timeouts() async throws {
+        try await withServer {
+            $0.inFlightMax = 1
+        } _: { running in
+            let client = try RawClient(running.server.port)
+            let late = TestReport(id: "late")
+            let bytes = late.frame(1, timeoutMilliseconds: 20)
+            try await client.send(Array(bytes.dropLast(5)))
+            try await Task.sleep(for: .milliseconds(60))
+            try await client.send(Array(bytes.suffix(5)))
+            #expect(try await client.answer() == .status("DEADLINE_EXCEEDED"))
+            #expect(try await running.balance() == 1_000_000_000_000)
+            try await client.send(late.frame(2, timeoutMilliseconds: 60_000))
+            let charge = try #require(try await client.answer().receipt).charge
+
+            // One at a time: those at the end wait longer than a millisecond for those before.
+            let reports = (0..<2_000).map { TestReport(id: "queued \($0)") }
+            try await client.send(
+                reports.enumerated().flatMap { $1.frame(UInt64($0 + 1), timeoutMilliseconds: 1) })
+            let answers = try await client.answers(reports.count)
+            let decided = Set(answers.filter { $0.answer.receipt != nil }.map(\.callID))
+            for answer in answers where !decided.contains(answer.callID) {
+                #expect(answer.answer == .status("DEADLINE_EXCEEDED"))
+            }
+            #expect(decided.count < reports.count)
+            #expect(
+                try await running.balance() == 1_000_000_000_000 - charge * Int64(decided.count + 1))
+            try await client.send(reports.enumerated().flatMap { $1.frame(UInt64($0 + 1)) })
+            for answer in try await client.answers(reports.count) {
+                #expect(answer.answer.receipt?.duplicate == decided.contains(answer.callID))
+            }
         }
     }
 

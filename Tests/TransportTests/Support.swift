@@ -303,9 +303,12 @@ struct TestReport {
         }
     }
 
-    func frame(_ callID: UInt64) -> [UInt8] {
+    func frame(_ callID: UInt64, timeoutMilliseconds: UInt32 = 0) -> [UInt8] {
         var bytes: [UInt8] = []
-        withRecord { FrameEncoder().append(report: $0, callID: callID, to: &bytes) }
+        withRecord {
+            FrameEncoder().append(
+                report: $0, callID: callID, timeoutMilliseconds: timeoutMilliseconds, to: &bytes)
+        }
         return bytes
     }
 

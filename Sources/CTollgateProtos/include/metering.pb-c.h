@@ -716,8 +716,9 @@ struct  Tollgate__V1__ClientFrame
    */
   uint64_t call_id;
   /*
-   * How long the client will wait, in milliseconds; 0 for the server's own limit. A call that is
-   * not decided by then answers DEADLINE_EXCEEDED and has changed nothing.
+   * How long the client will wait, in milliseconds from when the gateway read the frame's first byte;
+   * 0 for as long as it takes. A call that is not decided by then answers DEADLINE_EXCEEDED and has
+   * changed nothing.
    */
   uint32_t timeout_ms;
   Tollgate__V1__ClientFrame__CallCase call_case;
