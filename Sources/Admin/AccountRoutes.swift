@@ -90,15 +90,14 @@ extension AdminDesk {
         try request.expectParameters()
         let root = try request.document()
         let tiers = TierNames(gateway.rules)
-        let change = try AdminRequest.reading { () throws(JSONError) in
-            try AccountChange(root, tiers: tiers)
+        let document = try AdminRequest.reading { () throws(JSONError) in
+            try AccountChangeDocument(root, tiers: tiers)
         }
         let account = NamedAccount(path: request.place, name: "account")
-        let now = try await summary(of: account)
-        let settings = try change.settings(from: now, above: await summaryAbove(account))
+        try document.check(against: try await summary(of: account))
         let receipt: ActReceipt
         do throws(AdministrationError) {
-            receipt = try await gateway.change(account.path, to: settings, reason: change.reason)
+            receipt = try await gateway.change(account.path, document.change, reason: document.reason)
         } catch {
             throw RequestProblem(error, account: account.name)
         }
@@ -106,26 +105,10 @@ extension AdminDesk {
             "account changed",
             metadata: [
                 "request_id": "\(request.id)", "account": "\(account.path.text)",
-                "status": "\(settings.status.name)", "sequence": "\(receipt.sequence)",
+                "sequence": "\(receipt.sequence)",
             ])
         let summary = try await summary(of: account)
         return Reply(summary.accountJSON(now: gateway.now()))
-    }
-
-    /// The nearest account above that exists; nil at the top.
-    private func summaryAbove(_ account: NamedAccount) async throws(RequestProblem) -> AccountSummary? {
-        var path = account.path[...]
-        while let slash = path.lastIndex(of: UInt8(ascii: "/")) {
-            path = path[..<slash]
-            do throws(AdministrationError) {
-                return try await gateway.balance(of: Array(path))
-            } catch .refused(let refusal) where refusal.reason == .accountNotFound {
-                continue
-            } catch {
-                throw RequestProblem(error, account: account.name)
-            }
-        }
-        return nil
     }
 }
 
@@ -190,21 +173,17 @@ extension AccountOpening {
     }
 }
 
-/// What is to be different about an account.
-private struct AccountChange {
-    /// Nil keeps it; a tier of nil inherits.
-    private var tier: [UInt8]??
-    private var status: AccountStatus?
-    private var unlimited: Bool?
-    private var overdraftLimit: Int64?
+/// What is to be different about an account, and why.
+private struct AccountChangeDocument {
+    private(set) var change = AccountChange()
     let reason: String
 
     init(_ node: JSONNode, tiers: TierNames) throws(JSONError) {
         try node.expectOnly(["tier", "status", "unlimited", "overdraft_limit", "reason"])
         if let tier = try node.optional("tier") {
-            self.tier = .some(try tiers.tier(tier))
+            change.tier = .some(try tiers.tier(tier))
         } else if node.has("tier") {
-            tier = .some(nil)
+            change.tier = .some(nil)
         }
         if let word = try node.optional("status") {
             let name = try word.string()
@@ -212,44 +191,23 @@ private struct AccountChange {
                 throw word.unexpected(
                     AccountStatus.allCases.map { "\"\($0.name)\"" }.joined(separator: " or "))
             }
-            status = known
+            change.status = known
         }
-        unlimited = try node.optional("unlimited")?.bool()
-        overdraftLimit = try node.optional("overdraft_limit")?.credits().count
+        change.unlimited = try node.optional("unlimited")?.bool()
+        change.overdraftLimit = try node.optional("overdraft_limit")?.credits().count
         reason = try node.optional("reason")?.words(bytesMax: AdminLimits.reasonBytesMax) ?? ""
-        if tier == nil, status == nil, unlimited == nil, overdraftLimit == nil {
+        if change == AccountChange() {
             throw node.invalid("nothing is to change: give tier, status, unlimited or overdraft_limit")
         }
     }
 
-    /// The whole of what the account is to be.
-    ///
-    /// A summary says what applies to an account, which may come from above it. What cannot be told apart
-    /// from what the account above has is taken as inherited; a status is not guessed.
-    func settings(
-        from now: AccountSummary, above: AccountSummary?
-    ) throws(RequestProblem) -> AccountSettings {
-        let ownsWallet = now.path == now.wallet
-        var settings = AccountSettings(ownsWallet: ownsWallet)
-        let ownTier = now.tier.isEmpty || now.tier == above?.tier ? nil : now.tier
-        settings.tier = tier ?? ownTier
-        if let status {
-            settings.status = status
-        } else if let above, above.status != .active {
+    /// What is a wallet's can only be changed on the account that owns it, which never changes.
+    func check(against now: AccountSummary) throws(RequestProblem) {
+        guard now.path == now.wallet || (change.unlimited == nil && change.overdraftLimit == nil) else {
             throw .member(
-                "status",
-                problem: "\(above.path.text) above it is \(above.status.name), so say what this one is to be")
-        } else {
-            settings.status = now.status
-        }
-        guard ownsWallet || (unlimited == nil && overdraftLimit == nil) else {
-            throw .member(
-                unlimited == nil ? "overdraft_limit" : "unlimited",
+                change.unlimited == nil ? "overdraft_limit" : "unlimited",
                 problem: "it is of the wallet, which is \(now.wallet.text)'s: change it there")
         }
-        settings.unlimited = unlimited ?? (ownsWallet && now.unlimited)
-        settings.overdraftLimit = overdraftLimit ?? (ownsWallet ? now.overdraftLimit : 0)
-        return settings
     }
 }
 

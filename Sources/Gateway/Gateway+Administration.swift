@@ -181,11 +181,11 @@ extension Gateway {
         return (summary, mark)
     }
 
-    /// Changes what an account is from now on.
+    /// Changes what an account is from now on; what `change` does not name stays.
     public func change(
-        _ path: [UInt8], to settings: AccountSettings, reason: String
+        _ path: [UInt8], _ change: AccountChange, reason: String
     ) async throws(AdministrationError) -> ActReceipt {
-        let (answer, mark) = try decideChange(path, to: settings, reason: reason)
+        let (answer, mark) = try decide(change, of: path, reason: reason)
         await whenDurable(mark)
         switch answer {
         case .done(let receipt): return receipt
@@ -194,15 +194,15 @@ extension Gateway {
         }
     }
 
-    private func decideChange(
-        _ path: [UInt8], to settings: AccountSettings, reason: String
+    private func decide(
+        _ change: AccountChange, of path: [UInt8], reason: String
     ) throws(AdministrationError) -> (ActAnswer, AnswerMark) {
         if let fault = admissionFault() { throw .refused(fault) }
         var mark = AnswerMark()
         let time = now()
         let answer = try act(path) { (path) throws(AccountPath.Fault) in
             try reason.withView { (reason) throws(AccountPath.Fault) in
-                try ledger.change(path, settings: settings, reason: reason, now: time, mark: &mark)
+                try ledger.change(path, change, reason: reason, now: time, mark: &mark)
             }
         }
         return (answer, mark)

@@ -117,14 +117,14 @@ public final class Ledger: Sendable {
         }
     }
 
-    /// Changes what an account is from now on.
+    /// Changes what an account is from now on; what `change` does not name stays.
     public func change(
-        _ path: ByteView, settings: AccountSettings, reason: ByteView, now: Timestamp, mark: inout AnswerMark
+        _ path: ByteView, _ change: AccountChange, reason: ByteView, now: Timestamp, mark: inout AnswerMark
     ) throws(AccountPath.Fault) -> ActAnswer {
         _ = try AccountPath.organisationCount(of: path)
         let hashes = keys.path(path)
         return shards[shard(of: hashes.organisation)].state.withLock { state in
-            let answer = state.change(hashes.account, settings: settings, reason: reason, now: now)
+            let answer = state.change(hashes.account, change, reason: reason, now: now)
             mark.include(state)
             return answer
         }

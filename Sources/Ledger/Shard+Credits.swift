@@ -27,6 +27,27 @@ public struct AccountSettings: Hashable, Sendable {
     }
 }
 
+/// What is to be different about an account; nil keeps what it is.
+public struct AccountChange: Hashable, Sendable {
+    public var status: AccountStatus?
+    /// Of the wallet that the account owns.
+    public var unlimited: Bool?
+    /// Of the wallet that the account owns, in nanocredits; never negative.
+    public var overdraftLimit: Int64?
+    /// `.some(nil)` inherits from the nearest account upward that has a tier.
+    public var tier: [UInt8]??
+
+    public init(
+        status: AccountStatus? = nil, unlimited: Bool? = nil, overdraftLimit: Int64? = nil,
+        tier: [UInt8]?? = nil
+    ) {
+        self.status = status
+        self.unlimited = unlimited
+        self.overdraftLimit = overdraftLimit
+        self.tier = tier
+    }
+}
+
 /// Credit to be given.
 public struct GrantRequest: Sendable {
     public var kind: GrantKind
@@ -132,23 +153,27 @@ extension ShardState {
         }
     }
 
-    /// Changes what an account is from now on. A tier of nil inherits.
-    mutating func change(_ hash: Hash128, settings: AccountSettings, reason: ByteView, now: Timestamp)
+    /// Changes what an account is from now on. What is not named stays as it is now, under the same lock, so
+    /// two changes at a time lose nothing.
+    mutating func change(_ hash: Hash128, _ change: AccountChange, reason: ByteView, now: Timestamp)
         -> ActAnswer
     {
         guard let account = find(hash) else { return .refused(Refusal(.accountNotFound, field: .account)) }
-        guard settings.overdraftLimit >= 0 else {
-            return .refused(Refusal(.invalidArgument, field: .amount, found: settings.overdraftLimit))
+        let row = accounts[account]
+        let overdraftLimit = change.overdraftLimit ?? row.overdraftLimit
+        guard overdraftLimit >= 0 else {
+            return .refused(Refusal(.invalidArgument, field: .amount, found: overdraftLimit))
         }
-        if let refusal = tierFault(settings.tier) { return .refused(refusal) }
+        let newTier = change.tier.map { $0 ?? [] } ?? Array(tier(row.tier))
+        if let refusal = tierFault(newTier) { return .refused(refusal) }
         let time = entryTime(now)
-        return (settings.tier ?? []).withView { tier in
+        return newTier.withView { tier in
             var entry = AccountChangedEntry()
             entry.account = account
             entry.path = self.path(of: account)
-            entry.status = settings.status
-            entry.unlimited = settings.unlimited
-            entry.overdraftLimit = settings.overdraftLimit
+            entry.status = change.status ?? row.status
+            entry.unlimited = change.unlimited ?? row.unlimited
+            entry.overdraftLimit = overdraftLimit
             entry.tier = tier
             entry.reason = reason
             staged.append(time: time, entry)

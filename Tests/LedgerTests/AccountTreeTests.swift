@@ -89,6 +89,26 @@ struct AccountTreeTests {
         #expect(answer.refusal?.reason == .invalidArgument)
     }
 
+    @Test("what a change of an account does not name stays as it is")
+    func changesOneThing() throws {
+        let house = try House()
+        try house.open("acme", tier: "plain")
+        try house.change("acme", AccountChange(overdraftLimit: 7))
+        try house.change("acme", AccountChange(unlimited: true))
+        try house.change("acme", AccountChange(tier: .some(Array("t1".utf8))))
+        try house.change("acme", AccountChange(status: .suspended))
+        var summary = try #require(try house.summary())
+        #expect(summary.overdraftLimit == 7 && summary.unlimited)
+        #expect(summary.tier == Array("t1".utf8) && summary.status == .suspended)
+        try house.change("acme", AccountChange(status: .active, tier: .some(nil)))
+        summary = try #require(try house.summary())
+        #expect(summary.overdraftLimit == 7 && summary.unlimited && summary.status == .active)
+        #expect(summary.tier.isEmpty)
+        #expect(
+            try house.change("acme", AccountChange(overdraftLimit: -1)).refusal?.reason == .invalidArgument)
+        #expect(try house.summary()?.overdraftLimit == 7)
+    }
+
     @Test("names of tiers are bounded in length and in number")
     func tiers() throws {
         let house = try House()

@@ -259,12 +259,18 @@ final class House {
         _ path: String, status: AccountStatus = .active, tier: String? = "plain", unlimited: Bool = false,
         overdraft: Int64 = 0, reason: String = ""
     ) throws -> ActAnswer {
-        let settings = AccountSettings(
-            unlimited: unlimited, overdraftLimit: overdraft, tier: tier.map { Array($0.utf8) }, status: status
-        )
-        return try path.withView { (path) throws in
+        try change(
+            path,
+            AccountChange(
+                status: status, unlimited: unlimited, overdraftLimit: overdraft,
+                tier: .some(tier.map { Array($0.utf8) })), reason: reason)
+    }
+
+    @discardableResult
+    func change(_ path: String, _ change: AccountChange, reason: String = "") throws -> ActAnswer {
+        try path.withView { (path) throws in
             try reason.withView { (reason) throws in
-                try ledger.change(path, settings: settings, reason: reason, now: now, mark: &mark)
+                try ledger.change(path, change, reason: reason, now: now, mark: &mark)
             }
         }
     }
