@@ -98,9 +98,11 @@ extension Gateway {
                 next.rowCount += rowCount
                 if isLast { next.appliedLSN = appliedLSN }
                 waitUntilDurable(settle(mark))
+                let durable = journal.durableMark
                 return CheckpointStamp(
                     epoch: control.directory.epoch, appliedLSN: next.appliedLSN,
-                    durableLSN: journal.durableLSN, chain: [], liveSegments: ["\(journal.currentSegmentID)"],
+                    durableLSN: durable.lsn, chain: durable.mark.bytes,
+                    liveSegments: ["\(journal.currentSegmentID)"],
                     writtenAt: clock.wallMicroseconds(), sequences: next.sequences)
             }
             round = next

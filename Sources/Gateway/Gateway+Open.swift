@@ -172,7 +172,8 @@ extension Gateway {
         let evidence = JournalEvidence(
             appliedLSN: min(checkpoint?.stamp.appliedLSN ?? 0, position.lsn),
             durableLSN: max(checkpoint?.stamp.durableLSN ?? 0, position.lsn),
-            segmentID: checkpoint?.stamp.liveSegments.last.flatMap { UInt64($0) } ?? 0)
+            segmentID: checkpoint?.stamp.liveSegments.last.flatMap { UInt64($0) } ?? 0,
+            mark: (checkpoint?.stamp.chain).flatMap { JournalMark($0) })
         do {
             return try Journal(
                 configuration, lock: lock, fileSystem: fileSystem, clock: clock, entropy: entropy,

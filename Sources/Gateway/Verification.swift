@@ -124,8 +124,8 @@ public final class OfflineDirectory {
     }
 
     private func check(_ report: inout VerificationReport) throws {
-        let journal = try checkJournal(&report)
         let checkpoint = try checkpoints.verifyEverything()
+        let journal = try checkJournal(mark: (checkpoint?.stamp.chain).flatMap { JournalMark($0) }, &report)
         report.add(
             "checkpoint",
             checkpoint.map {
@@ -161,10 +161,12 @@ public final class OfflineDirectory {
         var lastLSN: UInt64 = 0
     }
 
-    private func checkJournal(_ report: inout VerificationReport) throws(JournalError) -> JournalFacts {
+    private func checkJournal(mark: JournalMark?, _ report: inout VerificationReport) throws(JournalError)
+        -> JournalFacts
+    {
         var facts = JournalFacts(
             inspector: JournalInspector(directory: path + "/wal", fileSystem: fileSystem))
-        let verdict = try facts.inspector.verify()
+        let verdict = try facts.inspector.verify(mark: mark)
         if let problem = verdict.problem { throw problem }
         facts.segments = try facts.inspector.segments().filter { $0.kind == .begun }
         facts.lastLSN = max(verdict.lastLSN ?? 0, (facts.segments.last?.header?.firstLSN ?? 1) - 1)

@@ -210,7 +210,11 @@ final class Flusher: @unchecked Sendable {
         tail = LogTail(
             sequence: header.sequence + 1, lsn: header.nextLSN, chain: header.chain,
             wallMicroseconds: header.wallMicroseconds)
-        shared.map.withLock { $0.end.offset = offset }
+        shared.map.withLock { map in
+            map.end.offset = offset
+            map.mark = JournalMark(tail)
+            map.lastLSN = tail.lsn - 1
+        }
         shared.durableLSN.store(header.nextLSN - 1, ordering: .releasing)
         shared.roomBytes.store(configuration.segmentBytes - offset, ordering: .relaxed)
         shared.updateAdmission(preparer)

@@ -108,6 +108,11 @@ public final class Journal: Sendable {
     /// The last LSN that is durable; 0 before the first.
     public var durableLSN: UInt64 { shared.durableLSN.load(ordering: .acquiring) }
 
+    /// The last batch that is durable, and the last LSN up to it: to be kept with a checkpoint.
+    public var durableMark: (mark: JournalMark, lsn: UInt64) {
+        shared.map.withLock { ($0.mark, $0.lastLSN) }
+    }
+
     /// Whether new entries may be staged. What is staged already is written in any case.
     public var admission: JournalAdmission {
         JournalAdmission(rawValue: shared.admission.load(ordering: .relaxed)) ?? .diskFull

@@ -24,6 +24,8 @@ public enum JournalError: Error, Hashable, Sendable {
     case headerDamaged(path: String, firstLSN: UInt64)
     /// A batch or a segment is whole but does not follow what is before it.
     case outOfOrder(path: String, offset: Int, expectedSequence: UInt64, foundSequence: UInt64)
+    /// The log up to here is whole, and it is not the one that the checkpoint was taken of.
+    case anotherLog(path: String, offset: Int, sequence: UInt64)
     /// A segment between two others is missing. The LSNs are those that it held.
     case segmentMissing(id: UInt64, firstLSN: UInt64, lastLSN: UInt64)
     /// The last segment is missing, and another record names it.
@@ -38,6 +40,8 @@ public enum JournalError: Error, Hashable, Sendable {
     case beginsTooLate(path: String, firstLSN: UInt64, appliedLSN: UInt64)
     /// The segment is shorter than its header says.
     case truncated(path: String, bytes: Int, expectedBytes: Int)
+    /// The page cache shows other bytes than the disk: a write failed before, and the kernel did not forget it.
+    case cacheDiffers(path: String, offset: Int)
     /// Another process has taken this directory, although this one holds a lock on it.
     case overtaken(path: String)
     /// A reader asked for entries whose segment was released.
@@ -73,6 +77,11 @@ extension JournalError: CustomStringConvertible {
             return "\(path) does not continue the log at byte \(offset): batch \(expected) belongs there, "
                 + "\(found) was found, or its chain hash is another. The file was replaced or edited. "
                 + "\(Self.remedy)."
+        case .anotherLog(let path, let offset, let sequence):
+            return
+                "The checkpoint was taken of another log: batch \(sequence), which ends at byte \(offset) of "
+                + "\(path), has another chain hash than the checkpoint noted. ledger.db and the journal come "
+                + "from different copies of the directory. Nothing was changed. Restore both from one copy."
         case .segmentMissing(let id, let first, let last):
             return "Segment \(id) with LSNs \(first) to \(last) is missing. \(Self.remedy)."
         case .lastSegmentMissing(let id, let lastFound):
@@ -90,6 +99,11 @@ extension JournalError: CustomStringConvertible {
                 + "\(applied + 1) to \(first - 1) are missing. Restore the segments or a newer checkpoint."
         case .truncated(let path, let bytes, let expected):
             return "\(path) has \(bytes) bytes instead of \(expected). \(Self.remedy)."
+        case .cacheDiffers(let path, let offset):
+            return "The page cache shows other bytes of \(path) at byte \(offset) than the disk has: a write "
+                + "failed before, and the system still shows what never reached the disk. Nothing was "
+                + "changed. See what the kernel's log says of the disk, unmount the file system or restart "
+                + "the machine so that the cache is forgotten, and start again."
         case .overtaken(let path):
             return "\(path) is no longer as this process prepared it: another process has taken the data "
                 + "directory, which it can only if the LOCK file was removed. This one must end."

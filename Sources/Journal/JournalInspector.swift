@@ -179,15 +179,16 @@ public struct JournalInspector {
 
     /// Checks every kept batch as recovery would, without its effects.
     ///
-    /// Throws only when a file cannot be read; what is wrong with the log is the verdict's `problem`.
-    public func verify() throws(JournalError) -> JournalVerdict {
+    /// Throws only when a file cannot be read; what is wrong with the log is the verdict's `problem`. The batch of
+    /// `mark`, if the log still has it, must be the one that was marked.
+    public func verify(mark: JournalMark? = nil) throws(JournalError) -> JournalVerdict {
         let survey = try SegmentSurvey(directory: directory, fileSystem: fileSystem, distrustsCache: false)
         var verdict = JournalVerdict()
         do throws(JournalError) {
             let log = try LogSegments(survey, directoryID: nil)
             guard let first = log.begun.first else { return verdict }
             verdict.segments = log.begun.count
-            let check = LogCheck(header: first.header)
+            let check = LogCheck(header: first.header, mark: mark)
             var memory: AlignedBuffer?
             for (index, (file, header)) in log.begun.enumerated() {
                 let next = index + 1 < log.begun.count ? log.begun[index + 1].header : nil

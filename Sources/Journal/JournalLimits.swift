@@ -100,8 +100,13 @@ public struct JournalEvidence: Hashable, Sendable {
     public var durableLSN: UInt64 = 0
     /// A segment with this id was in use once.
     public var segmentID: UInt64 = 0
+    /// The log has this batch, unless it was released.
+    public var mark: JournalMark?
 
-    public init(appliedLSN: UInt64 = 0, durableLSN: UInt64 = 0, segmentID: UInt64 = 0) {
+    public init(
+        appliedLSN: UInt64 = 0, durableLSN: UInt64 = 0, segmentID: UInt64 = 0, mark: JournalMark? = nil
+    ) {
+        self.mark = mark
         self.appliedLSN = appliedLSN
         self.durableLSN = max(appliedLSN, durableLSN)
         self.segmentID = segmentID

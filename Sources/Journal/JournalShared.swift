@@ -23,6 +23,9 @@ struct LogMap: Sendable {
     var segments: [LogSegment]
     /// The first byte that is not durable.
     var end: JournalPosition
+    /// The last batch that is durable, and the last LSN up to it.
+    var mark: JournalMark
+    var lastLSN: UInt64
 }
 
 final class JournalShared: Sendable {

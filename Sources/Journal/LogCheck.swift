@@ -48,9 +48,11 @@ enum BatchCheck {
 final class LogCheck {
     private let hasher = ChainHasher()
     private(set) var tail: LogTail
+    private let mark: JournalMark?
 
     /// Begins before the first batch of the first segment to check.
-    init(header: SegmentHeader) {
+    init(header: SegmentHeader, mark: JournalMark? = nil) {
+        self.mark = mark
         tail = LogTail(
             sequence: header.firstSequence, lsn: header.firstLSN, chain: header.previousChain,
             wallMicroseconds: header.wallMicroseconds)
@@ -68,6 +70,7 @@ final class LogCheck {
         var offset = JournalLimits.segmentHeaderBytes
         var filled = 0
         var foundBad = false
+        try checkMark(segment, offset)
         while !foundBad && tail.sequence != next?.firstSequence {
             guard filled < header.segmentBytes else { break }
             filled = try image.more(than: filled)
@@ -78,6 +81,7 @@ final class LogCheck {
                 case .whole(let batch):
                     batches.append((offset, batch))
                     offset += batch.paddedBytes
+                    try checkMark(segment, offset)
                 case .incomplete:
                     break checking
                 case .bad:
@@ -135,6 +139,12 @@ final class LogCheck {
             offset + batch.paddedBytes <= header.segmentBytes
         else { return nil }
         return batch
+    }
+
+    /// Where the marked batch was, it must be the one that was marked.
+    private func checkMark(_ segment: SegmentFile, _ offset: Int) throws(JournalError) {
+        guard let mark, mark.sequence == tail.sequence - 1, mark.chain != tail.chain else { return }
+        throw .anotherLog(path: segment.path, offset: offset, sequence: mark.sequence)
     }
 
     /// The batches must have led to where the next segment begins.

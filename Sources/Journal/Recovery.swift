@@ -73,7 +73,7 @@ struct Recovery {
             tail: LogTail(sequence: 1, lsn: 1, chain: .genesis, wallMicroseconds: 0),
             position: JournalPosition(segmentID: 0, offset: 0))
         if !kept.isEmpty {
-            end = try RecoveryPipeline(kept, fileSystem: fileSystem)
+            end = try RecoveryPipeline(kept, fileSystem: fileSystem, mark: evidence.mark)
                 .run(usesThreads: configuration.usesThreads) { batch in
                     guard batch.entryCount > 0, batch.lastLSN > evidence.appliedLSN else { return }
                     summary.batches += 1
@@ -84,6 +84,9 @@ struct Recovery {
         }
         try checkEvidenceOfEntries(log, end)
         try log.checkUnbegun(end, fileSystem: fileSystem)
+        if let last = kept.last?.file {
+            try CacheCheck(fileSystem: fileSystem).check(last.path, around: end.position.offset)
+        }
         summary.lastLSN = end.tail.lsn - 1
 
         summary.droppedTail = try quarantine(end, kept.last?.file.path)
@@ -98,7 +101,7 @@ struct Recovery {
         let map = LogMap(
             segments: log.begun.map { file, header in
                 LogSegment(id: file.id, firstSequence: header.firstSequence, firstLSN: header.firstLSN)
-            }, end: end.position)
+            }, end: end.position, mark: JournalMark(end.tail), lastLSN: end.tail.lsn - 1)
         let shared = JournalShared(map: map, durableLSN: summary.lastLSN)
         let flusher = try Flusher(shared, preparer: preparer, clock: clock, segment: segment, tail: end.tail)
         return (summary, shared, preparer, flusher)

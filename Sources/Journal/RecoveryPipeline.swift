@@ -34,10 +34,16 @@ final class RecoveryPipeline: Sendable {
     private let consumerWakeup = Wakeup()
     private let fileSystem: any FileSystem
     private let segments: [(file: SegmentFile, header: SegmentHeader)]
+    private let mark: JournalMark?
 
-    /// For `segments`, which must be in order and not empty.
-    init(_ segments: [(file: SegmentFile, header: SegmentHeader)], fileSystem: any FileSystem) {
+    /// For `segments`, which must be in order and not empty. If the batch of `mark` is among theirs, it must be the
+    /// one that was marked.
+    init(
+        _ segments: [(file: SegmentFile, header: SegmentHeader)], fileSystem: any FileSystem,
+        mark: JournalMark? = nil
+    ) {
         self.segments = segments
+        self.mark = mark
         self.fileSystem = fileSystem
     }
 
@@ -77,7 +83,7 @@ final class RecoveryPipeline: Sendable {
     }
 
     private func runInline(_ consume: (JournalBatch) throws -> Void) throws -> LogEnd {
-        let check = LogCheck(header: segments[0].header)
+        let check = LogCheck(header: segments[0].header, mark: mark)
         var memory: AlignedBuffer?
         for index in segments.indices {
             let (file, header) = segments[index]
@@ -133,7 +139,7 @@ final class RecoveryPipeline: Sendable {
 
     /// What the checking thread does.
     private func check() {
-        let check = LogCheck(header: segments[0].header)
+        let check = LogCheck(header: segments[0].header, mark: mark)
         do throws(JournalError) {
             for index in segments.indices {
                 let (file, header) = segments[index]

@@ -118,7 +118,7 @@ final class SimulatedFile: File {
 
     func evictCache() throws(FileError) {
         try withState("posix_fadvise") { (state) throws(FileError) in
-            guard let file = state.inodes[inode], file.cacheLies else { return }
+            guard let file = state.inodes[inode], file.cacheLies, !state.ignoresEviction else { return }
             state.inodes[inode]?.live = file.device
             state.inodes[inode]?.cacheLies = false
         }

@@ -16,6 +16,12 @@ extension SimulatedFileSystem {
     /// How often a file was written or synchronized after that had failed once. Nobody may ever.
     public var touchesAfterFailure: Int { state.withLock { $0.touchesAfterFailure } }
 
+    /// Whether the cache keeps its pages although it is asked to drop them, as the kernel may.
+    public var ignoresEviction: Bool {
+        get { state.withLock { $0.ignoresEviction } }
+        set { state.withLock { $0.ignoresEviction = newValue } }
+    }
+
     /// Stops the machine in the middle of the operation with that number: what it changes is not
     /// durable, and it and every later call fail. nil never stops it.
     public func stop(atOperation number: Int?) {

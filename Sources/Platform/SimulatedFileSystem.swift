@@ -56,6 +56,7 @@ public final class SimulatedFileSystem: FileSystem {
         var faults: [Fault] = []
         var callCounts: [SimulatedOperation: Int] = [:]
         var touchesAfterFailure = 0
+        var ignoresEviction = false
         var capacityBytes: Int?
         var supportsDirect: Bool
         var nextInode = 1

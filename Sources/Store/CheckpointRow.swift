@@ -56,7 +56,7 @@ public struct CheckpointStamp: Hashable, Sendable {
     public var appliedLSN: UInt64
     /// How far the journal was durable; at least `appliedLSN`.
     public var durableLSN: UInt64
-    /// The journal's hash chain at `appliedLSN`; empty where the caller does not say. Kept, not compared.
+    /// What the journal is recognised by: its mark at `durableLSN`; empty where the caller does not say.
     public var chain: [UInt8]
     /// The names of the journal's live segments, so that a lost one is noticed.
     public var liveSegments: [String]

@@ -174,6 +174,61 @@ struct JournalFilesTests {
         #expect(try machine.open().replayed.count == 1)
     }
 
+    @Test("a page cache that shows other bytes than the disk is refused, and trusted again once it forgets")
+    func lyingCache() throws {
+        let machine = Machine()
+        let session = try machine.open()
+        try session.write(piece(1))
+        machine.disk.killProcess()
+        // Somebody wrote through the cache, was told that it failed, and the kernel still shows it.
+        let block = AlignedBuffer(count: JournalLimits.blockBytes)
+        unsafe block.bytes.initializeMemory(as: UInt8.self, repeating: 7)
+        let file = try machine.disk.open(machine.path(1), .readWrite, .buffered)
+        try unsafe file.write(block.prefix(JournalLimits.blockBytes), at: 5 * JournalLimits.blockBytes)
+        machine.disk.fail(.synchronize, pathPart: ".seg")
+        #expect(throws: FileError.self) { try file.synchronize() }
+        machine.disk.killProcess()
+        machine.disk.healFaults()
+        machine.disk.ignoresEviction = true
+        let error = try journalError { _ = try machine.open() }
+        #expect(error == .cacheDiffers(path: machine.path(1), offset: 5 * JournalLimits.blockBytes))
+        #expect(error.map { "\($0)" }?.contains("restart the machine") == true)
+        machine.disk.killProcess()
+        machine.disk.ignoresEviction = false
+        #expect(try machine.open().replayed.count == 1)
+    }
+
+    @Test("a log that went another way since the checkpoint is recognised by its mark")
+    func anotherLog() throws {
+        let machine = Machine()
+        let session = try machine.open()
+        try session.write(piece(1))
+        machine.disk.killProcess()
+        var marks: [JournalMark] = []
+        var copies: [Machine] = []
+        for number in 2...3 {
+            let copy = machine.with(machine.disk.fork())
+            let session = try copy.open()
+            try session.write(piece(number))
+            let (mark, lsn) = session.journal.durableMark
+            #expect(lsn == 2 && JournalMark(mark.bytes) == mark)
+            try session.write(piece(4))
+            copy.disk.killProcess()
+            marks.append(mark)
+            copies.append(copy)
+        }
+        #expect(marks[0].sequence == marks[1].sequence && marks[0] != marks[1])
+        for (index, copy) in copies.enumerated() {
+            let error = try journalError { _ = try copy.open(JournalEvidence(mark: marks[1 - index])) }
+            guard case .anotherLog(_, _, marks[0].sequence) = error else {
+                Issue.record("\(String(describing: error))")
+                continue
+            }
+            #expect(try copy.open(JournalEvidence(mark: marks[index])).replayed.count == 3)
+        }
+        #expect(JournalMark([1, 2, 3]) == nil)
+    }
+
     @Test("a process whose lock was removed ends when another has taken its next segment")
     func overtaken() throws {
         let machine = Machine()
