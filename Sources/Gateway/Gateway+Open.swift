@@ -51,7 +51,11 @@ extension Gateway {
         clock: any TimeSource = SystemClock(), entropy: any Entropy = SystemEntropy()
     ) throws -> Gateway {
         let directory = settings.dataDirectory
-        try wrap(GatewayError.file) { () throws(FileError) in try fileSystem.createDirectory(directory) }
+        do throws(FileError) {
+            try fileSystem.createDirectory(directory)
+        } catch {
+            throw error.isMissing ? GatewayError.noParent(of: directory) : .file(error)
+        }
         let lock = try wrap(GatewayError.lock) { () throws(DirectoryLockError) in
             try DirectoryLock(directory: directory, fileSystem: fileSystem)
         }

@@ -10,6 +10,8 @@ import Store
 public enum GatewayError: Error, Sendable {
     case lock(DirectoryLockError)
     case file(FileError)
+    /// The directory above the data directory does not exist.
+    case noParent(of: String)
     case journal(JournalError)
     case store(StoreError)
     case entry(EntryError)
@@ -25,6 +27,9 @@ extension GatewayError: CustomStringConvertible {
         switch self {
         case .lock(let error): "\(error)"
         case .file(let error): "\(error)"
+        case .noParent(let directory):
+            "the data directory \(directory) cannot be made, because the directory that it is to be in does not "
+                + "exist: make that first, or name another data directory"
         case .journal(let error): "\(error)"
         case .store(let error): "\(error)"
         case .entry(let error): "the journal's entries contradict the checkpoint: \(error)"

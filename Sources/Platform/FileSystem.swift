@@ -32,6 +32,9 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The disk or the quota is full; freeing space heals it.
     public var isDiskFull: Bool { code == ENOSPC || code == EDQUOT }
 
+    /// The file, or a directory on the way to it, does not exist.
+    public var isMissing: Bool { code == ENOENT }
+
     /// The file system has no direct I/O: open with `.buffered` instead.
     public var isDirectRefused: Bool { code == EINVAL || code == EOPNOTSUPP }
 

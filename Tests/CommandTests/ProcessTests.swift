@@ -109,6 +109,17 @@ struct ProcessTests {
         #expect(good.output.contains("environment, TOLLGATE_LISTEN_PORT"))
     }
 
+    @Test("a data directory in a directory that is not there is exit code 2, and says what to make")
+    func noParent() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.path + "/missing/data"
+        let outcome = try Binary.run(
+            ["serve", "-d", path, "--set", "listen.port=0", "--set", "admin.port=0"])
+        #expect(outcome.code == 2)
+        #expect(
+            outcome.errors.contains("\(path) cannot be made") && outcome.errors.contains("make that first"))
+    }
+
     @Test("offline commands on what is no data directory are exit code 2 and make nothing")
     func noDirectory() throws {
         let directory = try TemporaryDirectory()

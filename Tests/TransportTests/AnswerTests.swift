@@ -40,6 +40,50 @@ struct AnswerTests {
         }
     }
 
+    @Test("what no rule is for is refused, what has no price is kept, and neither is charged")
+    func outsideTheRules() async throws {
+        try await withServer { running in
+            let opened = await running.gateway.open([
+                AccountOpening(
+                    path: Array("gold".utf8), settings: AccountSettings(tier: Array("gold".utf8)),
+                    initialGrant: GrantRequest(kind: .purchased, amount: 1_000)),
+                AccountOpening(
+                    path: Array("trial".utf8), settings: AccountSettings(tier: Array("trial".utf8)),
+                    initialGrant: GrantRequest(kind: .purchased, amount: 1_000)),
+            ])
+            #expect(opened.allSatisfy { $0 == .opened })
+            let client = try RawClient(running.server.port)
+            let rows: [(TestReport, String)] = [
+                (TestReport(id: "1", account: "gold"), "NO_PRICING_RULE"),
+                (TestReport(id: "2", source: .byok), "NO_PRICING_RULE"),
+                (
+                    TestReport(id: "3", account: "trial", source: .byok, provider: "openrouter"),
+                    "BYOK_NOT_IN_TIER"
+                ),
+                (TestReport(id: "4", account: "nobody"), "ACCOUNT_NOT_FOUND"),
+            ]
+            for (index, (report, reason)) in rows.enumerated() {
+                try await client.send(report.frame(UInt64(index + 1)))
+                #expect(try await client.answer() == .status(reason), "row \(index)")
+                try await client.send(report.quoteFrame(UInt64(index + 1)))
+                #expect(try await client.answer() == .status(reason), "row \(index)")
+            }
+            let kept = [
+                (TestReport(id: "5", model: "no-such-model"), "UNPRICED_MODEL"),
+                (TestReport(id: "6", reasoningTokens: 1), "INVALID_USAGE"),
+            ]
+            for (report, reason) in kept {
+                try await client.send(report.quoteFrame(1))
+                #expect(try await client.answer() == .status(reason))
+                try await client.send(report.frame(2))
+                let receipt = try #require(try await client.answer().receipt)
+                #expect(receipt.state == .parked && receipt.charge == 0)
+                #expect(receipt.parkedReason.map { "\($0.name)" } == reason)
+            }
+            #expect(try await running.balance() == 1_000_000_000_000)
+        }
+    }
+
     @Test("holds are not carried out yet, and a frame without a call is refused")
     func otherCalls() async throws {
         try await withServer { running in

@@ -284,22 +284,30 @@ struct TestReport {
     var id: String
     var account = "acme/search"
     var inputTokens: Int64 = 1_000
+    var source = CredentialSource.platform
+    var provider = "openai"
+    var model = "gpt-4o"
+    var reasoningTokens: Int64 = 0
     var eventTime = Timestamp(microseconds: Int64(Date().timeIntervalSince1970) * 1_000_000)
 
     func withRecord<Result>(_ body: (UsageRecord) -> Result) -> Result {
-        id.withView { id in
-            account.withView { account in
-                var record = UsageRecord()
-                record.requestID = id
-                record.account = account
-                record.credentialSource = .platform
-                record.provider = ByteView("openai")
-                record.model = ByteView("gpt-4o")
-                record.usage.inputTokens = inputTokens
-                record.onInsufficient = .record
-                record.eventTime = eventTime
-                return body(record)
+        "\(id)\(account)\(provider)\(model)".withView { names in
+            var record = UsageRecord()
+            var start = 0
+            func next(_ text: String) -> ByteView {
+                defer { start += text.utf8.count }
+                return names[start..<start + text.utf8.count]
             }
+            record.requestID = next(id)
+            record.account = next(account)
+            record.provider = next(provider)
+            record.model = next(model)
+            record.credentialSource = source
+            record.usage.inputTokens = inputTokens
+            record.usage.reasoningTokens = reasoningTokens
+            record.onInsufficient = .record
+            record.eventTime = eventTime
+            return body(record)
         }
     }
 
