@@ -34,7 +34,8 @@ public enum ThreadUrgency: Hashable, Sendable {
     /// SCHED_FIFO where the process may, else nice -20 where it may, else normal.
     case first
     case normal
-    /// Nice 10: gives way to ordinary threads when they wake, and gets on even when the processors are busy.
+    /// Nice 10, in short slices: gives way to ordinary threads when they wake, and gets on even when the
+    /// processors are busy.
     case later
     /// SCHED_IDLE, else nice 19.
     case last
@@ -123,6 +124,9 @@ public final class WorkerThread: Sendable {
         case .normal:
             return .normal
         case .later:
+            // With short slices: since Linux 6.6 a thread that wakes may have to wait until the running one
+            // has used up its slice, which is some 3 ms by default.
+            if tollgate_slice_thread(10, 100_000) == 0 { return .nice(10) }
             return renice(10)
         case .last:
             if unsafe pthread_setschedparam(pthread_self(), tollgate_sched_idle, &parameter) == 0 {
