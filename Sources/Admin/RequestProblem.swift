@@ -44,6 +44,11 @@ enum RequestProblem: Error, Sendable {
     case store(StoreError)
     /// A price list that is refused.
     case pricing(PricingError)
+    /// Rules that are not changed as it was asked.
+    case rules(RuleProblem)
+    /// One of these runs already.
+    case running(String)
+    case noSimulation(String)
     case noCatalogue(UInt32)
     case noModel(String)
     case catalogueChanged(CatalogueConflict)
@@ -54,6 +59,8 @@ enum RequestProblem: Error, Sendable {
         case .path(let fault): self = .path(fault, param: account)
         case .store(let error): self = .store(error)
         case .pricing(let error): self = .pricing(error)
+        case .rules(let problem): self = .rules(problem)
+        case .busy(let thing): self = .running(thing)
         case .noCatalogue(let number): self = .noCatalogue(number)
         case .catalogueChanged(let conflict): self = .catalogueChanged(conflict)
         }
@@ -150,6 +157,17 @@ extension RequestProblem {
                 status: 503, code: Reason.overloaded.text,
                 message: "\(things) are being read already; send this one again in a moment",
                 retryAfterMilliseconds: 1_000)
+        case .running(let thing):
+            Account(
+                status: 503, code: Reason.overloaded.text,
+                message: "\(thing) is running already; stop it or wait for its end",
+                retryAfterMilliseconds: 5_000)
+        case .noSimulation(let name):
+            Account(
+                status: 404, code: "SIMULATION_NOT_FOUND",
+                message:
+                    "there is no simulation \(JSONValue.string(name).text): the last few are remembered, until a"
+                    + " restart")
         case .pricing(let error):
             Account(
                 status: 422, code: "INVALID_CATALOGUE", message: "\(error)", metadata: Self.metadata(error))
@@ -164,6 +182,7 @@ extension RequestProblem {
                     "no model of the catalogue has the name \(JSONValue.string(name).text), neither as its own,"
                     + " nor as an alias, nor by a pattern")
         case .catalogueChanged(let conflict): Self.account(conflict)
+        case .rules(let problem): Self.account(problem)
         case .refused(let refusal, let name): Self.account(refusal, accountName: name)
         case .store(.retryLater):
             Account(
@@ -229,6 +248,44 @@ extension RequestProblem {
         return [
             "findings_count": .integer(findings.count), "findings": .array(shown.map { .object($0.json) }),
         ]
+    }
+
+    private static func account(_ problem: RuleProblem) -> Account {
+        let message = "\(problem)"
+        switch problem.inner {
+        case .noRule(let key):
+            return Account(status: 404, code: "RULE_NOT_FOUND", message: message, param: key.name)
+        case .changed(_, let latest):
+            return Account(
+                status: 412, code: "RULE_CHANGED", message: message,
+                metadata: ["latest_version": .integer(latest)])
+        case .noticeNeeded(let increases, let days, let allowed):
+            return Account(
+                status: 409, code: "NOTICE_REQUIRED", message: message, param: "effective_at",
+                metadata: [
+                    "notice_days": .integer(days), "allowed_from": .string(allowed.text),
+                    "increases": .array(increases.map { .object($0.json) }),
+                ])
+        case .unknownTier(_, let field, let tier, let nearest):
+            return Account(
+                status: 422, code: "UNKNOWN_TIER", message: message, param: field,
+                metadata: ["tier": .string(tier), "nearest": nearest.map { .string($0) } ?? .null])
+        case .exists: return Account(status: 409, code: "RULE_EXISTS", message: message, param: "id")
+        case .inThePast(_, let field, _, _):
+            return Account(status: 422, code: "INVALID_RULE", message: message, param: field)
+        case .overlap:
+            return Account(status: 409, code: "RULE_CONFLICT", message: message, param: "effective_until")
+        case .notScheduled:
+            return Account(status: 409, code: "RULE_NOT_SCHEDULED", message: message, param: "version")
+        case .pricing(.json(let error)):
+            return Account(
+                status: Reason.invalidArgument.httpStatus, code: Reason.invalidArgument.text,
+                message: message, param: param(error))
+        case .pricing(.tie): return Account(status: 409, code: "RULE_CONFLICT", message: message)
+        case .pricing(.rule(_, let field, _)), .pricing(.amountTooLarge(_, let field)):
+            return Account(status: 422, code: "INVALID_RULE", message: message, param: field)
+        case .pricing, .entry: return Account(status: 422, code: "INVALID_RULE", message: message)
+        }
     }
 
     private static func account(_ conflict: CatalogueConflict) -> Account {

@@ -47,6 +47,7 @@ public final class Gateway: Sendable {
     let checkpointFigures = Mutex(CheckpointFigures())
     let historyFigures = Mutex(HistoryFigures())
     let workers = Mutex<Workers?>(nil)
+    let simulations = SimulationJobs()
 
     init(
         settings: GatewaySettings, parts: GatewayParts, book: PriceBook, recovery: RecoveryReport,
@@ -165,6 +166,7 @@ public final class Gateway: Sendable {
     /// Stops: everything staged is made durable, a last checkpoint is taken, the files are closed.
     public func stop() async {
         beginDrain()
+        stopSimulations()
         let running = workers.withLock { workers in
             defer { workers = nil }
             return workers

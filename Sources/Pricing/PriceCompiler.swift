@@ -11,8 +11,8 @@ struct PriceCompiler {
     var tables = PriceTables()
 
     /// Names by number; 0 is any other.
-    private var providerNames: [String?] = [nil]
-    private var tierNames: [String?] = [nil]
+    private(set) var providerNames: [String?] = [nil]
+    private(set) var tierNames: [String?] = [nil]
     private var serviceTierNames: [String] = [StandardTier.names[0]]
     private var rowNumbers: [[Int64]: Int32] = [:]
     private var timelineNumbers: [[PriceTables.Step<RuleOutcome>]: UInt32] = [:]
