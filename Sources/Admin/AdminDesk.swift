@@ -39,6 +39,9 @@ final class AdminDesk: Sendable {
         case .platformHistory: try ruleHistory(request, kind: .platform)
         case .byokHistory: try ruleHistory(request, kind: .byok)
         case .audit: try await audit(request)
+        case .startShadow: try await startShadow(request)
+        case .showShadow: try showShadow(request)
+        case .stopShadow: try await stopShadow(request)
         case .simulate: try await simulate(request)
         case .simulation: try simulation(request)
         case .stopSimulation: try stopSimulation(request)
@@ -79,7 +82,7 @@ final class AdminDesk: Sendable {
     func permit(for endpoint: Endpoint) throws(RequestProblem) -> Permits? {
         switch endpoint {
         case .openAccounts: try bulk.take()
-        case .importCatalogue, .simulate: try imports.take()
+        case .importCatalogue, .simulate, .startShadow: try imports.take()
         default: nil
         }
     }

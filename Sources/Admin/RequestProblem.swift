@@ -49,6 +49,7 @@ enum RequestProblem: Error, Sendable {
     /// One of these runs already.
     case running(String)
     case noSimulation(String)
+    case noShadow
     case noCatalogue(UInt32)
     case noModel(String)
     case catalogueChanged(CatalogueConflict)
@@ -162,6 +163,10 @@ extension RequestProblem {
                 status: 503, code: Reason.overloaded.text,
                 message: "\(thing) is running already; stop it or wait for its end",
                 retryAfterMilliseconds: 5_000)
+        case .noShadow:
+            Account(
+                status: 404, code: "SHADOW_NOT_FOUND",
+                message: "no draft counts beside live traffic; one ends with the process, too")
         case .noSimulation(let name):
             Account(
                 status: 404, code: "SIMULATION_NOT_FOUND",

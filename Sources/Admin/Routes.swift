@@ -8,6 +8,7 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     case allocate, balance, transactions
     case allRules, platformRules, platformRule, byokRules, byokRule
     case simulate, simulation, stopSimulation
+    case startShadow, showShadow, stopShadow
     case platformHistory, byokHistory, audit
     case applyRules, createBYOKRule, changePlatformRule, changeBYOKRule, deletePlatformRule, deleteBYOKRule
     case deactivatePlatformRule, deactivateBYOKRule, reactivatePlatformRule, reactivateBYOKRule
@@ -25,7 +26,7 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
             .withdrawBYOKRule:
             AdminLimits.bodyBytesMax
         case let endpoint where endpoint.isBodyOptional: AdminLimits.bodyBytesMax
-        case .importCatalogue, .simulate: AdminLimits.catalogueBodyBytesMax
+        case .importCatalogue, .simulate, .startShadow: AdminLimits.catalogueBodyBytesMax
         case .openAccounts: AdminLimits.bulkBodyBytesMax
         default: nil
         }
@@ -91,6 +92,9 @@ struct Route: Sendable {
         Route(.post, "/api/v1/pricing/rules/byok/{}/expire", .expireBYOKRule),
         Route(.post, "/api/v1/pricing/rules/byok/{}/withdraw", .withdrawBYOKRule),
         Route(.get, "/api/v1/pricing/audit", .audit),
+        Route(.get, "/api/v1/pricing/shadow", .showShadow),
+        Route(.post, "/api/v1/pricing/shadow", .startShadow),
+        Route(.delete, "/api/v1/pricing/shadow", .stopShadow),
         Route(.post, "/api/v1/pricing/simulate", .simulate),
         Route(.get, "/api/v1/pricing/simulate/{}", .simulation),
         Route(.delete, "/api/v1/pricing/simulate/{}", .stopSimulation),

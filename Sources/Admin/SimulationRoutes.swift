@@ -145,11 +145,11 @@ extension SimulationReport {
         return [
             "records": .integer(sum.records), "changed": .integer(sum.changed),
             "parked_before": .integer(sum.parkedBefore), "parked_after": .integer(sum.parkedAfter),
-            "refused_after": .integer(sum.refusedAfter), "charge_before": Self.credits(sum.charge),
-            "charge_after": Self.credits(sum.newCharge),
-            "charge_change": Self.credits(sum.newCharge - sum.charge),
-            "allowance_before": Self.credits(sum.fee - sum.charge),
-            "allowance_after": Self.credits(sum.newFee - sum.newCharge),
+            "refused_after": .integer(sum.refusedAfter), "charge_before": .wideCredits(sum.charge),
+            "charge_after": .wideCredits(sum.newCharge),
+            "charge_change": .wideCredits(sum.newCharge - sum.charge),
+            "allowance_before": .wideCredits(sum.fee - sum.charge),
+            "allowance_after": .wideCredits(sum.newFee - sum.newCharge),
             "cost_usd_before": .string(DecimalText.format(sum.cost, places: 12)),
             "cost_usd_after": .string(DecimalText.format(sum.newCost, places: 12)),
             "margin_usd_before": Self.margin(before), "margin_usd_after": Self.margin(after),
@@ -160,10 +160,6 @@ extension SimulationReport {
     /// Charge less cost in 10^-21 dollars, which is exact whatever a credit is worth.
     private func margin(_ charge: Int128, _ cost: Int128) -> Int128 {
         charge * Int128(creditValue.picodollarsPerCredit) - cost * 1_000_000_000
-    }
-
-    private static func credits(_ nanocredits: Int128) -> JSONValue {
-        .string(DecimalText.format(nanocredits, places: 9, decimalsMin: 2))
     }
 
     private static func margin(_ amount: Int128) -> JSONValue {

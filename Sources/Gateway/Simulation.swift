@@ -144,8 +144,9 @@ struct Simulation {
     private mutating func price(_ row: WalkedUsage, at eventTime: Timestamp) -> PricingOutcome {
         guard row.isParked || request.repricesBase else {
             return request.book.price(
-                baseCost: row.baseCost, source: row.isBYOK ? .byok : .platform, provider: row.provider,
-                tier: row.tier, at: eventTime)
+                baseCost: row.baseCost, source: row.isBYOK ? .byok : .platform,
+                providerSlot: request.book.providerSlot(of: row.provider),
+                tierSlot: request.book.tierSlot(of: row.tier), at: eventTime)
         }
         do throws(UnpackingError) {
             return request.book.price(try RecordContent.read(row.content), tier: row.tier)

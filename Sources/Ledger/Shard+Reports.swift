@@ -95,6 +95,7 @@ extension ShardState {
         entry.ruleNumber = priced.ruleNumber
         entry.ruleVersion = priced.ruleVersion
         entry.standardTierUsed = priced.standardTierUsed
+        entry.tierSlot = priced.tierSlot
         if priced.monthlyAllowance > 0, priced.fee > 0 {
             entry.month = CalendarMonth(containing: eventTime)
             let left = allowanceLeft(
@@ -186,6 +187,7 @@ extension ShardState {
         receipt.ruleVersion = entry.ruleVersion
         receipt.catalogueVersion = entry.catalogueVersion
         receipt.standardTierUsed = entry.standardTierUsed
+        receipt.tierSlot = entry.tierSlot
         return receipt
     }
 

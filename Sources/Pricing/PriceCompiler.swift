@@ -33,6 +33,8 @@ struct PriceCompiler {
         }
         sortPatterns()
         try compileRules()
+        tables.tierTexts = tierNames.map { $0 ?? "" }
+        tables.providerTexts = providerNames.map { $0 ?? "" }
         return tables
     }
 

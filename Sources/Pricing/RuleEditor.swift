@@ -133,7 +133,13 @@ public struct RuleEditor: Sendable {
         _ key: RuleKey, _ document: JSONNode, action: RuleAction? = nil, comparing: Timestamp? = nil
     ) throws(RuleProblem) -> RuleEditOutcome {
         let versions = book.versions(of: key)
-        let asked = try RuleChange(document)
+        var asked = try RuleChange(document)
+        // What was read and is sent back says since when it holds; that is no wish.
+        if let begun = book.inForce(key, at: editing.now)?.head.effectiveAt, begun <= editing.now,
+            asked.start == begun
+        {
+            asked.start = nil
+        }
         let start = asked.start ?? editing.now
         if start < editing.now {
             throw .inThePast(key, field: "effective_at", found: start, now: editing.now)
