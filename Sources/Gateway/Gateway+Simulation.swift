@@ -24,6 +24,31 @@ public struct WhatIfDraft: Sendable {
     }
 
     var hasPrices: Bool { catalogue != nil || catalogueVersion != nil }
+
+    /// The book that would hold instead of `current`; a catalogue that is named by its number was read
+    /// before.
+    func book(
+        over current: PriceBook, now: Timestamp, accountTiers: Set<String>, allowsNewTiers: Bool
+    ) throws(AdministrationError) -> PriceBook {
+        var rules = current.rules
+        if let file = self.rules {
+            let editing = RuleEditing(
+                now: now, noticeDays: 0, creditValue: current.creditValue,
+                providerAliases: current.catalogue.providerAliases, accountTiers: accountTiers,
+                allowsNewTiers: allowsNewTiers, actor: "what-if")
+            do throws(RuleProblem) {
+                rules = try RuleEditor(current.rules, editing).whatIf(file)
+            } catch {
+                throw .rules(error)
+            }
+        }
+        do throws(PricingError) {
+            return try PriceBook(
+                catalogue: catalogue ?? current.catalogue, rules: rules, creditValue: current.creditValue)
+        } catch {
+            throw .pricing(error)
+        }
+    }
 }
 
 /// A replay that was asked for.
@@ -78,28 +103,12 @@ extension Gateway {
     public func whatIf(
         _ draft: WhatIfDraft, allowsNewTiers: Bool = true
     ) throws(AdministrationError) -> PriceBook {
-        let current = priceBook
-        var rules = current.rules
-        if let file = draft.rules {
-            let editing = RuleEditing(
-                now: now(), noticeDays: 0, creditValue: settings.creditValue,
-                providerAliases: current.catalogue.providerAliases, accountTiers: ledger.accountTiers(),
-                allowsNewTiers: allowsNewTiers, actor: "what-if")
-            rules = try ruling { () throws(RuleProblem) in
-                try RuleEditor(current.rules, editing).whatIf(file)
-            }
+        var draft = draft
+        if draft.catalogue == nil, let version = draft.catalogueVersion {
+            draft.catalogue = try prices(version)
         }
-        var catalogue = current.catalogue
-        if let given = draft.catalogue {
-            catalogue = given
-        } else if let version = draft.catalogueVersion {
-            catalogue = try prices(version)
-        }
-        do throws(PricingError) {
-            return try PriceBook(catalogue: catalogue, rules: rules, creditValue: settings.creditValue)
-        } catch {
-            throw .pricing(error)
-        }
+        return try draft.book(
+            over: priceBook, now: now(), accountTiers: ledger.accountTiers(), allowsNewTiers: allowsNewTiers)
     }
 
     /// Begins to replay the history under a draft. Nothing is changed by it, ever.

@@ -121,8 +121,6 @@ public struct ChargeEntry: Sendable {
     public var ruleNumber: UInt32 = 0
     public var ruleVersion: UInt32 = 0
     public var catalogueVersion: UInt32 = 0
-    /// Of the receipt alone: it is not in the entry's bytes.
-    var tierSlot: UInt8 = 0
     /// The wallet's balance after this entry, in nanocredits.
     public var balanceAfter: Int64 = 0
     /// The tier that the account was in.

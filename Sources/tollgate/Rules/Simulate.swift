@@ -1,6 +1,8 @@
 // `tollgate simulate`: what recorded usage would have been charged under other rules or prices.
 
+import Admin
 import ArgumentParser
+import Gateway
 import Money
 import NIOHTTP1
 import Pricing
@@ -14,6 +16,7 @@ struct Simulate: AsyncParsableCommand {
             tollgate simulate --rules draft.json --since 2026-11-01 --until 2026-12-01
             tollgate simulate --catalog 3
             tollgate simulate --rules draft.yaml --catalog prices.json --accounts 50
+            tollgate simulate --rules draft.yaml --data-directory ./data    no gateway running
 
             A draft is a file of rules, or a few lines of one: what it names is taken as if
             it had always held, the rest as it was. Charges are compared with those that
@@ -38,6 +41,9 @@ struct Simulate: AsyncParsableCommand {
     @Option(help: "Usage before then.")
     var until: String?
 
+    @Option(name: [.customShort("d"), .long], help: "A data directory that no gateway is using.")
+    var dataDirectory: String?
+
     @Option(help: "Accounts to show: those whose charges change most.")
     var accounts = 10
 
@@ -51,6 +57,7 @@ struct Simulate: AsyncParsableCommand {
     private static let path = "/api/v1/pricing/simulate"
 
     func run() async throws {
+        if let dataDirectory { return try runOffline(dataDirectory) }
         var document: JSONObject = ["accounts_limit": .integer(accounts)]
         if let rules { document["rules"] = try RuleSource.read(rules) }
         if let catalog {
@@ -85,6 +92,60 @@ struct Simulate: AsyncParsableCommand {
             (try finished.object(), try SimulationText.lines(finished).joined(separator: "\n"))
         }
         output.show(object, text: text)
+    }
+
+    private func runOffline(_ path: String) throws {
+        var draft = WhatIfDraft()
+        if let rules {
+            let document = JSONNode(try RuleSource.read(rules))
+            do throws(RuleProblem) {
+                draft.rules = try RuleFile(document)
+            } catch {
+                throw CommandFailure.negative("\(rules): \(error)")
+            }
+        }
+        switch catalog.map({ CatalogSource($0) }) {
+        case nil: break
+        case .version(let number)?: draft.catalogueVersion = number
+        case .file(let file)?: draft.catalogue = try reading.read(file).catalogue
+        case .live?: throw CommandFailure.environment("`live` is a gateway's; name a version or a file")
+        }
+        let (since, until) = (try Self.instant("--since", since), try Self.instant("--until", until))
+        let directory: OfflineDirectory
+        do throws(GatewayError) {
+            directory = try OfflineDirectory(path)
+        } catch {
+            throw CommandFailure.environment("\(path): \(error)")
+        }
+        let showsProgress = Console.isTerminal && !output.isJSON
+        let report: SimulationReport
+        do throws(AdministrationError) {
+            report = try directory.simulate(
+                draft, since: since, until: until, accountsMax: accounts
+            ) { done, total in
+                if showsProgress {
+                    Console.out(
+                        partial: "\r\(Figures.grouped(done)) of \(Figures.grouped(total)) records")
+                }
+            }
+        } catch {
+            throw CommandFailure.negative("\(error)")
+        }
+        if showsProgress { Console.out(partial: "\r") }
+        let object = report.json
+        let text = try JSONNode.reading { () throws(JSONError) in
+            try SimulationText.lines(JSONNode(.object(object))).joined(separator: "\n")
+        }
+        output.show(object, text: text)
+    }
+
+    private static func instant(_ name: String, _ text: String?) throws -> Timestamp? {
+        guard let text else { return nil }
+        guard let instant = Timestamp(text: text) else {
+            throw CommandFailure.environment(
+                "\(name) \(text): expected an instant such as 2026-11-01T00:00:00Z, or a date")
+        }
+        return instant
     }
 
     private static func word(_ answer: JSONNode, _ key: String) throws(CommandFailure) -> String {
