@@ -32,9 +32,38 @@ final class AdminDesk: Sendable {
         case .balance: try await balance(request)
         case .transactions: try await transactions(request)
         case .platformRules: try platformRules(request)
-        case .platformRule: try platformRule(request)
         case .byokRules: try byokRules(request)
-        case .byokRule: try byokRule(request)
+        case .allRules: try allRules(request)
+        case .platformRule: try rule(request, kind: .platform)
+        case .byokRule: try rule(request, kind: .byok)
+        case .platformHistory: try ruleHistory(request, kind: .platform)
+        case .byokHistory: try ruleHistory(request, kind: .byok)
+        case .audit: try await audit(request)
+        case .startShadow: try await startShadow(request)
+        case .showShadow: try showShadow(request)
+        case .stopShadow: try await stopShadow(request)
+        case .simulate: try await simulate(request)
+        case .simulation: try simulation(request)
+        case .stopSimulation: try stopSimulation(request)
+        case .applyRules: try await applyRules(request)
+        case .createBYOKRule: try await createRule(request)
+        case .changePlatformRule: try await changeRule(request, kind: .platform)
+        case .changeBYOKRule: try await changeRule(request, kind: .byok)
+        case .deletePlatformRule:
+            try await switchRule(request, kind: .platform, isActive: false, action: .delete)
+        case .deleteBYOKRule: try await switchRule(request, kind: .byok, isActive: false, action: .delete)
+        case .deactivatePlatformRule:
+            try await switchRule(request, kind: .platform, isActive: false, action: .deactivate)
+        case .deactivateBYOKRule:
+            try await switchRule(request, kind: .byok, isActive: false, action: .deactivate)
+        case .reactivatePlatformRule:
+            try await switchRule(request, kind: .platform, isActive: true, action: .reactivate)
+        case .reactivateBYOKRule:
+            try await switchRule(request, kind: .byok, isActive: true, action: .reactivate)
+        case .expirePlatformRule: try await expireRule(request, kind: .platform)
+        case .expireBYOKRule: try await expireRule(request, kind: .byok)
+        case .withdrawPlatformRule: try await withdrawRule(request, kind: .platform)
+        case .withdrawBYOKRule: try await withdrawRule(request, kind: .byok)
         case .catalogueVersions: try await catalogueVersions(request)
         case .catalogueVersion: try await catalogueVersion(request)
         case .catalogueFile: try await catalogueFile(request)
@@ -53,7 +82,7 @@ final class AdminDesk: Sendable {
     func permit(for endpoint: Endpoint) throws(RequestProblem) -> Permits? {
         switch endpoint {
         case .openAccounts: try bulk.take()
-        case .importCatalogue: try imports.take()
+        case .importCatalogue, .simulate, .startShadow: try imports.take()
         default: nil
         }
     }

@@ -56,7 +56,7 @@ struct AdminResponder: Sendable {
             let target = try RequestTarget(request.head.path ?? "")
             let (endpoint, place) = try Route.find(request.method, target.path)
             let bytesMax = endpoint.bodyBytesMax
-            if bytesMax != nil { try checkContentType(request) }
+            if bytesMax != nil, !endpoint.isBodyOptional || request.hasBody { try checkContentType(request) }
             let permit = try desk.permit(for: endpoint)
             defer { permit?.giveBack() }
             var body: [UInt8] = []
@@ -122,5 +122,12 @@ struct AdminResponder: Sendable {
         } catch {
             return .failure(error)
         }
+    }
+}
+
+extension Request {
+    /// Whether the head announces a body.
+    fileprivate var hasBody: Bool {
+        headers[.transferEncoding] != nil || headers[.contentLength].map { $0 != "0" } ?? false
     }
 }

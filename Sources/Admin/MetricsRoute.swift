@@ -19,6 +19,7 @@ extension AdminDesk {
         Self.addJournal(figures, to: &text)
         Self.addStores(figures, to: &text)
         Self.addBooks(figures, to: &text)
+        addShadow(to: &text)
         return Reply(text: text.text, contentType: MetricsText.contentType)
     }
 
@@ -126,6 +127,32 @@ extension AdminDesk {
             figures.historyFailures)
         text.single(
             "metering_catalogue_version", .gauge, "The price catalogue in force.", figures.catalogueVersion)
+    }
+
+    /// Labels are what rules and catalogue name, so their number has the bound of those.
+    private func addShadow(to text: inout MetricsText) {
+        let shadow = gateway.shadow
+        text.single(
+            "metering_shadow_active", .gauge, "1 while a draft of the rules counts beside live traffic.",
+            shadow == nil ? 0 : 1)
+        guard let rows = shadow?.rows, !rows.isEmpty else { return }
+        func family(_ name: String, _ help: String, _ value: (ShadowSum) -> Int128) {
+            text.family(name, .gauge, help)
+            for row in rows {
+                text.sample(
+                    name,
+                    [
+                        ("kind", RuleKind(row.source).rawValue), ("tier", row.tier),
+                        ("provider", row.provider),
+                    ], value(row.sum))
+            }
+        }
+        family("metering_shadow_records", "Records that the draft counted.") { Int128($0.records) }
+        family("metering_shadow_refused", "Records that the draft has no rule or price for.") {
+            Int128($0.refused)
+        }
+        family("metering_shadow_live_nanocredits", "Fees charged before allowances.") { $0.liveFee }
+        family("metering_shadow_draft_nanocredits", "Fees that the draft would ask.") { $0.draftFee }
     }
 
     private static func addBooks(_ figures: GatewayFigures, to text: inout MetricsText) {

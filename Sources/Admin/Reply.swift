@@ -78,6 +78,11 @@ extension JSONValue {
         .string(Nanocredits(nanocredits).textWithCents)
     }
 
+    /// The same of a sum.
+    static func wideCredits(_ nanocredits: Int128) -> JSONValue {
+        .string(DecimalText.format(nanocredits, places: Nanocredits.places, decimalsMin: 2))
+    }
+
     /// Picodollars as dollars.
     static func dollars(_ picodollars: Int64) -> JSONValue { .string(Picodollars(picodollars).text) }
 

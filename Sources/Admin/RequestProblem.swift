@@ -44,6 +44,12 @@ enum RequestProblem: Error, Sendable {
     case store(StoreError)
     /// A price list that is refused.
     case pricing(PricingError)
+    /// Rules that are not changed as it was asked.
+    case rules(RuleProblem)
+    /// One of these runs already.
+    case running(String)
+    case noSimulation(String)
+    case noShadow
     case noCatalogue(UInt32)
     case noModel(String)
     case catalogueChanged(CatalogueConflict)
@@ -54,6 +60,8 @@ enum RequestProblem: Error, Sendable {
         case .path(let fault): self = .path(fault, param: account)
         case .store(let error): self = .store(error)
         case .pricing(let error): self = .pricing(error)
+        case .rules(let problem): self = .rules(problem)
+        case .busy(let thing): self = .running(thing)
         case .noCatalogue(let number): self = .noCatalogue(number)
         case .catalogueChanged(let conflict): self = .catalogueChanged(conflict)
         }
@@ -62,7 +70,7 @@ enum RequestProblem: Error, Sendable {
 
 extension RequestProblem {
     /// What an error says, whatever its case.
-    private struct Account {
+    struct Account {
         var status: Int
         var code: String
         var message: String
@@ -150,6 +158,21 @@ extension RequestProblem {
                 status: 503, code: Reason.overloaded.text,
                 message: "\(things) are being read already; send this one again in a moment",
                 retryAfterMilliseconds: 1_000)
+        case .running(let thing):
+            Account(
+                status: 503, code: Reason.overloaded.text,
+                message: "\(thing) is running already; stop it or wait for its end",
+                retryAfterMilliseconds: 5_000)
+        case .noShadow:
+            Account(
+                status: 404, code: "SHADOW_NOT_FOUND",
+                message: "no draft counts beside live traffic; one ends with the process, too")
+        case .noSimulation(let name):
+            Account(
+                status: 404, code: "SIMULATION_NOT_FOUND",
+                message:
+                    "there is no simulation \(JSONValue.string(name).text): the last few are remembered, until a"
+                    + " restart")
         case .pricing(let error):
             Account(
                 status: 422, code: "INVALID_CATALOGUE", message: "\(error)", metadata: Self.metadata(error))
@@ -164,6 +187,7 @@ extension RequestProblem {
                     "no model of the catalogue has the name \(JSONValue.string(name).text), neither as its own,"
                     + " nor as an alias, nor by a pattern")
         case .catalogueChanged(let conflict): Self.account(conflict)
+        case .rules(let problem): Self.account(problem)
         case .refused(let refusal, let name): Self.account(refusal, accountName: name)
         case .store(.retryLater):
             Account(
@@ -214,7 +238,7 @@ extension RequestProblem {
         return ["line": .integer(line), "column": .integer(column), "offset": .integer(offset)]
     }
 
-    private static func param(_ error: JSONError) -> String? {
+    static func param(_ error: JSONError) -> String? {
         switch error {
         case .missing(let path, let key), .unknownKey(let path, let key, _):
             path.appending(.key(key)).description

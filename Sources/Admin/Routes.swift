@@ -6,7 +6,13 @@ import HTTPTypes
 enum Endpoint: Hashable, Sendable, CaseIterable {
     case health, ready, metrics, status, books
     case allocate, balance, transactions
-    case platformRules, platformRule, byokRules, byokRule
+    case allRules, platformRules, platformRule, byokRules, byokRule
+    case simulate, simulation, stopSimulation
+    case startShadow, showShadow, stopShadow
+    case platformHistory, byokHistory, audit
+    case applyRules, createBYOKRule, changePlatformRule, changeBYOKRule, deletePlatformRule, deleteBYOKRule
+    case deactivatePlatformRule, deactivateBYOKRule, reactivatePlatformRule, reactivateBYOKRule
+    case expirePlatformRule, expireBYOKRule, withdrawPlatformRule, withdrawBYOKRule
     case catalogueVersions, catalogueVersion, catalogueFile, catalogueModels, catalogueDiff
     case importCatalogue, approveCatalogue
     case receipt
@@ -16,15 +22,29 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     var bodyBytesMax: Int? {
         switch self {
         case .allocate, .changeAccount, .approveCatalogue: AdminLimits.bodyBytesMax
-        case .importCatalogue: AdminLimits.catalogueBodyBytesMax
+        case .applyRules, .createBYOKRule, .changePlatformRule, .changeBYOKRule, .withdrawPlatformRule,
+            .withdrawBYOKRule:
+            AdminLimits.bodyBytesMax
+        case let endpoint where endpoint.isBodyOptional: AdminLimits.bodyBytesMax
+        case .importCatalogue, .simulate, .startShadow: AdminLimits.catalogueBodyBytesMax
         case .openAccounts: AdminLimits.bulkBodyBytesMax
         default: nil
+        }
+    }
+
+    /// Whether it can be asked without a body.
+    var isBodyOptional: Bool {
+        switch self {
+        case .deletePlatformRule, .deleteBYOKRule, .deactivatePlatformRule, .deactivateBYOKRule,
+            .reactivatePlatformRule, .reactivateBYOKRule, .expirePlatformRule, .expireBYOKRule:
+            true
+        default: false
         }
     }
 }
 
 /// A path and what it leads to. `{}` in a path stands for one segment, `{...}` at its end for all that
-/// follow, slashes included.
+/// follow, slashes included. A path may go on after `{}`.
 struct Route: Sendable {
     let method: HTTPRequest.Method
     let path: String
@@ -50,10 +70,34 @@ struct Route: Sendable {
         Route(.post, "/api/v1/credits/allocate", .allocate),
         Route(.get, "/api/v1/credits/balance", .balance),
         Route(.get, "/api/v1/credits/transactions", .transactions),
+        Route(.get, "/api/v1/pricing/rules", .allRules),
+        Route(.post, "/api/v1/pricing/rules/apply", .applyRules),
         Route(.get, "/api/v1/pricing/rules/platform", .platformRules),
         Route(.get, "/api/v1/pricing/rules/platform/{}", .platformRule),
+        Route(.put, "/api/v1/pricing/rules/platform/{}", .changePlatformRule),
+        Route(.delete, "/api/v1/pricing/rules/platform/{}", .deletePlatformRule),
+        Route(.get, "/api/v1/pricing/rules/platform/{}/history", .platformHistory),
+        Route(.post, "/api/v1/pricing/rules/platform/{}/deactivate", .deactivatePlatformRule),
+        Route(.post, "/api/v1/pricing/rules/platform/{}/reactivate", .reactivatePlatformRule),
+        Route(.post, "/api/v1/pricing/rules/platform/{}/expire", .expirePlatformRule),
+        Route(.post, "/api/v1/pricing/rules/platform/{}/withdraw", .withdrawPlatformRule),
         Route(.get, "/api/v1/pricing/rules/byok", .byokRules),
+        Route(.post, "/api/v1/pricing/rules/byok", .createBYOKRule),
         Route(.get, "/api/v1/pricing/rules/byok/{}", .byokRule),
+        Route(.put, "/api/v1/pricing/rules/byok/{}", .changeBYOKRule),
+        Route(.delete, "/api/v1/pricing/rules/byok/{}", .deleteBYOKRule),
+        Route(.get, "/api/v1/pricing/rules/byok/{}/history", .byokHistory),
+        Route(.post, "/api/v1/pricing/rules/byok/{}/deactivate", .deactivateBYOKRule),
+        Route(.post, "/api/v1/pricing/rules/byok/{}/reactivate", .reactivateBYOKRule),
+        Route(.post, "/api/v1/pricing/rules/byok/{}/expire", .expireBYOKRule),
+        Route(.post, "/api/v1/pricing/rules/byok/{}/withdraw", .withdrawBYOKRule),
+        Route(.get, "/api/v1/pricing/audit", .audit),
+        Route(.get, "/api/v1/pricing/shadow", .showShadow),
+        Route(.post, "/api/v1/pricing/shadow", .startShadow),
+        Route(.delete, "/api/v1/pricing/shadow", .stopShadow),
+        Route(.post, "/api/v1/pricing/simulate", .simulate),
+        Route(.get, "/api/v1/pricing/simulate/{}", .simulation),
+        Route(.delete, "/api/v1/pricing/simulate/{}", .stopSimulation),
         Route(.get, "/api/v1/pricing/catalogue/versions", .catalogueVersions),
         Route(.get, "/api/v1/pricing/catalogue/versions/{}", .catalogueVersion),
         Route(.get, "/api/v1/pricing/catalogue/file", .catalogueFile),
@@ -73,7 +117,12 @@ struct Route: Sendable {
         guard let brace = self.path.firstIndex(of: "{") else { return path == self.path ? "" : nil }
         let prefix = self.path[..<brace]
         guard path.hasPrefix(prefix) else { return nil }
-        let rest = path.dropFirst(prefix.count)
+        var rest = path.dropFirst(prefix.count)
+        if !self.path.hasSuffix("{...}") {
+            let suffix = self.path[self.path.index(after: self.path.firstIndex(of: "}") ?? brace)...]
+            guard rest.hasSuffix(suffix) else { return nil }
+            rest = rest.dropLast(suffix.count)
+        }
         guard !rest.isEmpty, self.path.hasSuffix("{...}") || !rest.contains("/") else { return nil }
         return rest
     }

@@ -15,6 +15,10 @@ public enum AdministrationError: Error, Sendable {
     case store(StoreError)
     /// A price list that is refused; nothing was changed.
     case pricing(PricingError)
+    /// One of these is being done already.
+    case busy(String)
+    /// Rules are not changed as it was asked; nothing was changed.
+    case rules(RuleProblem)
     /// No catalogue has this number.
     case noCatalogue(UInt32)
     /// What was to be approved is not what is there.
@@ -102,7 +106,8 @@ extension Gateway {
             switch error {
             case .path(let fault): throw fault
             case .refused(let refusal): return .refused(refusal)
-            case .store, .pricing, .noCatalogue, .catalogueChanged: return .refused(Refusal(.overloaded))
+            case .store, .pricing, .rules, .busy, .noCatalogue, .catalogueChanged:
+                return .refused(Refusal(.overloaded))
             }
         }
     }

@@ -47,6 +47,9 @@ public final class Gateway: Sendable {
     let checkpointFigures = Mutex(CheckpointFigures())
     let historyFigures = Mutex(HistoryFigures())
     let workers = Mutex<Workers?>(nil)
+    let simulations = SimulationJobs()
+    private let shadowBook = Mutex<Shadow?>(nil)
+    private let shadowVersion = Atomic<UInt64>(0)
 
     init(
         settings: GatewaySettings, parts: GatewayParts, book: PriceBook, recovery: RecoveryReport,
@@ -97,6 +100,25 @@ public final class Gateway: Sendable {
     func replaceBook(_ newBook: PriceBook) {
         book.withLock { $0 = newBook }
         bookVersion.add(1, ordering: .acquiringAndReleasing)
+    }
+
+    /// Counts changes of the shadow.
+    var shadowNumber: UInt64 { shadowVersion.load(ordering: .acquiring) }
+
+    /// The draft that counts beside live traffic, if there is one, and the number of this change.
+    func currentShadow() -> (Shadow?, UInt64) {
+        let number = shadowNumber
+        return (shadowBook.withLock { $0 }, number)
+    }
+
+    /// Puts another draft, or none, beside live traffic. Returns what was there.
+    func replaceShadow(_ new: Shadow?) -> Shadow? {
+        let old = shadowBook.withLock { shadow in
+            defer { shadow = new }
+            return shadow
+        }
+        shadowVersion.add(1, ordering: .acquiringAndReleasing)
+        return old
     }
 
     /// Why nothing can be recorded now; nil while all is well.
@@ -165,6 +187,7 @@ public final class Gateway: Sendable {
     /// Stops: everything staged is made durable, a last checkpoint is taken, the files are closed.
     public func stop() async {
         beginDrain()
+        stopSimulations()
         let running = workers.withLock { workers in
             defer { workers = nil }
             return workers

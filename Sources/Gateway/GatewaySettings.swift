@@ -23,5 +23,8 @@ public struct GatewaySettings: Sendable {
     /// which the journal may have to wait for.
     public var checkpointRowsAtOnce = 8_192
 
+    /// How many days before it begins users must be told that they will pay more; 0 for no such guard.
+    public var noticeDays = 30
+
     public init(dataDirectory: String) { self.dataDirectory = dataDirectory }
 }

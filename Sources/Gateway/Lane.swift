@@ -36,6 +36,9 @@ public struct Lane: ~Copyable {
     /// The cycle that takes what was handed over last.
     private var handedCycle: UInt64 = 0
     private var counts = ReportCounts()
+    /// A draft that counts beside; nil without one.
+    private var shadow: ShadowLane?
+    private var shadowNumber: UInt64 = 0
 
     public init(_ gateway: Gateway) {
         self.gateway = gateway
@@ -46,9 +49,21 @@ public struct Lane: ~Copyable {
     /// Begins a read: takes the clock and the prices in force.
     public mutating func begin() {
         now = gateway.now()
-        if gateway.bookNumber != bookNumber { (book, bookNumber) = gateway.currentBook() }
+        if gateway.bookNumber != bookNumber {
+            (book, bookNumber) = gateway.currentBook()
+            shadow?.follow(book)
+        }
+        if gateway.shadowNumber != shadowNumber { takeShadow() }
         contents.clear()
         mark = AnswerMark()
+    }
+
+    @inline(never)
+    private mutating func takeShadow() {
+        shadow?.merge()
+        let (found, number) = gateway.currentShadow()
+        shadow = found.map { ShadowLane($0, beside: book) }
+        shadowNumber = number
     }
 
     /// Forgets the canonical forms of records that were decided, to make room for more of the same read.
@@ -105,7 +120,9 @@ public struct Lane: ~Copyable {
             record, keys: prepared.keys, content: contents.view[prepared.contentStart..<prepared.contentEnd],
             book: book, now: now, history: history, mark: &mark)
         switch decision {
-        case .receipt(let receipt): counts.count(receipt, source: record.credentialSource ?? .platform)
+        case .receipt(let receipt):
+            counts.count(receipt, source: record.credentialSource ?? .platform)
+            if shadow != nil { shadow?.count(record, receipt) }
         case .refused(let refusal):
             let refusal = Self.fault(of: record.account, insteadOf: refusal)
             counts.count(refusal: refusal.reason)
@@ -160,6 +177,7 @@ public struct Lane: ~Copyable {
     /// everything that an event loop found to read, so that a wake-up and a batch are shared.
     public mutating func handOver() {
         if counts.isWorthMerging { gateway.merge(&counts) }
+        if shadow != nil { shadow?.merge() }
         guard !staged.isEmpty else { return }
         handedCycle = gateway.handOver(staged)
         staged = ShardSet()

@@ -60,7 +60,8 @@ public final class OfflineDirectory {
     private let fileSystem: any FileSystem
     private let lock: DirectoryLock
     private let checkpoints: CheckpointStore
-    private let history: HistoryStore
+    let history: HistoryStore
+    let control: ControlStore
 
     /// Takes the directory.
     ///
@@ -76,13 +77,14 @@ public final class OfflineDirectory {
         lock = try Gateway.wrap(GatewayError.lock) { () throws(DirectoryLockError) in
             try DirectoryLock(directory: path, fileSystem: fileSystem)
         }
-        (record, checkpoints, history) = try Gateway.wrap(GatewayError.store) { () throws(StoreError) in
+        (record, control, checkpoints, history) = try Gateway.wrap(GatewayError.store) {
+            () throws(StoreError) in
             try Store.prepareFiles(in: path)
-            let record = try ControlStore(
-                directory: path, identity: nil, hashKey: [UInt8](repeating: 0, count: 16), now: 0
-            ).directory
+            let control = try ControlStore(
+                directory: path, identity: nil, hashKey: [UInt8](repeating: 0, count: 16), now: 0)
+            let record = control.directory
             return (
-                record, try CheckpointStore(directory: path, identity: record.identity),
+                record, control, try CheckpointStore(directory: path, identity: record.identity),
                 try HistoryStore(directory: path, identity: record.identity, hashKey: HashKey(record.hashKey))
             )
         }

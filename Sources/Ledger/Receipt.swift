@@ -25,6 +25,9 @@ public struct Receipt: Hashable, Sendable {
     public var allowanceUsed: Int64 = 0
     public var ruleVersion: UInt32 = 0
     public var catalogueVersion: UInt32 = 0
+    /// The place of the account's tier in the book that priced the record; meant for this process, never
+    /// written down.
+    public var tierSlot: UInt8 = 0
     /// Why the record was parked; nil when it was charged.
     public var parkedReason: Reason?
 

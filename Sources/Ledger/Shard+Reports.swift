@@ -64,6 +64,7 @@ extension ShardState {
     private mutating func decide(
         _ record: UsageRecord, _ entry: inout ChargeEntry, pricing: PricingOutcome, time: Timestamp
     ) -> ReportDecision {
+        var tierSlot: UInt8 = 0
         switch pricing {
         case .refused(let refusal):
             return .refused(refusal)
@@ -73,6 +74,7 @@ extension ShardState {
             entry.parkedReason = reason
             entry.balanceAfter = accounts[entry.wallet].balance
         case .priced(let priced):
+            tierSlot = priced.tierSlot
             endExpiredGrants(of: entry.wallet, time: time)
             if let refusal = decideCharge(
                 &entry, priced: priced, eventTime: record.eventTime, onInsufficient: record.onInsufficient)
@@ -83,7 +85,9 @@ extension ShardState {
         staged.append(time: time, entry)
         didStage()
         applyCharge(entry, time: time, eventTime: record.eventTime)
-        return .receipt(receipt(for: entry))
+        var receipt = receipt(for: entry)
+        receipt.tierSlot = tierSlot
+        return .receipt(receipt)
     }
 
     /// Fixes the amounts of a priced report: the allowance, the charge, what each grant pays.

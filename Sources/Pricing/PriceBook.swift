@@ -58,7 +58,19 @@ public final class PriceBook: Sendable {
         let tierSlot = Int(tables.tiers.value(of: tier) ?? 0)
         let outcome = tables.ruleOutcome(
             source, tierSlot: tierSlot, provider: provider, at: record.eventTime)
-        return price(record, provider: provider, outcome: outcome, at: record.eventTime)
+        return price(
+            record, provider: provider, tierSlot: UInt8(tierSlot), outcome: outcome, at: record.eventTime)
+    }
+
+    /// The same for a tier by its place in this book, as `tierNames` has them.
+    public func price(_ record: borrowing UsageRecord, tierSlot: UInt8) -> PricingOutcome {
+        guard let source = record.credentialSource else {
+            return .refused(Refusal(.invalidArgument, field: .credentialSource))
+        }
+        let provider = Int(tables.providers.value(of: record.provider) ?? 0)
+        let outcome = tables.ruleOutcome(
+            source, tierSlot: Int(tierSlot), provider: provider, at: record.eventTime)
+        return price(record, provider: provider, tierSlot: tierSlot, outcome: outcome, at: record.eventTime)
     }
 
     /// What `record` costs under a rule version that a quote pinned, at the rates effective at `instant`.
@@ -73,12 +85,13 @@ public final class PriceBook: Sendable {
         }
         let provider = Int(tables.providers.value(of: record.provider) ?? 0)
         let outcome = tables.pinnedOutcome(source, ruleVersion: ruleVersion, provider: provider)
-        return price(record, provider: provider, outcome: outcome, at: instant)
+        return price(record, provider: provider, tierSlot: 0, outcome: outcome, at: instant)
     }
 
     @inline(__always)
     private func price(
-        _ record: borrowing UsageRecord, provider: Int, outcome: RuleOutcome, at instant: Timestamp
+        _ record: borrowing UsageRecord, provider: Int, tierSlot: UInt8, outcome: RuleOutcome,
+        at instant: Timestamp
     ) -> PricingOutcome {
         if let reason = outcome.refusal {
             let field: RecordField = reason == .credentialMismatch ? .credentialSource : .provider
@@ -109,7 +122,8 @@ public final class PriceBook: Sendable {
         return .priced(
             PricedUsage(
                 baseCost: base, fee: fee, monthlyAllowance: markup.allowance, ruleNumber: markup.ruleNumber,
-                ruleVersion: markup.ruleVersion, standardTierUsed: row.standardTierUnits & sum.units != 0))
+                ruleVersion: markup.ruleVersion, standardTierUsed: row.standardTierUnits & sum.units != 0,
+                tierSlot: tierSlot))
     }
 
     /// Every leaf of `record` that was used, with its rate; empty if the record cannot be priced.

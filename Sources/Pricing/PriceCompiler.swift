@@ -11,8 +11,8 @@ struct PriceCompiler {
     var tables = PriceTables()
 
     /// Names by number; 0 is any other.
-    private var providerNames: [String?] = [nil]
-    private var tierNames: [String?] = [nil]
+    private(set) var providerNames: [String?] = [nil]
+    private(set) var tierNames: [String?] = [nil]
     private var serviceTierNames: [String] = [StandardTier.names[0]]
     private var rowNumbers: [[Int64]: Int32] = [:]
     private var timelineNumbers: [[PriceTables.Step<RuleOutcome>]: UInt32] = [:]
@@ -33,6 +33,8 @@ struct PriceCompiler {
         }
         sortPatterns()
         try compileRules()
+        tables.tierTexts = tierNames.map { $0 ?? "" }
+        tables.providerTexts = providerNames.map { $0 ?? "" }
         return tables
     }
 

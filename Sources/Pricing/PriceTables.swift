@@ -164,6 +164,9 @@ struct PriceTables: Sendable {
     var rates: [Int64] = []
 
     // Rules.
+    /// Names by number, the first empty: any other.
+    var tierTexts: [String] = [""]
+    var providerTexts: [String] = [""]
     var tierCount = 1
     var providerCount = 1
     /// By kind, tier and provider: an index into `timelines`.

@@ -41,6 +41,10 @@ public enum PricingLimits {
     public static let importBytesMax = 64 * 1024 * 1024
     /// Bytes of one entry of it, or of one provider with all its models: what is in memory at once.
     public static let importEntryBytesMax = 4 * 1024 * 1024
+    /// Bytes of a description, and of a reason.
+    public static let reasonBytesMax = 1_024
+    /// Entries of one file of rules.
+    public static let ruleEntriesMax = 1_000
     /// The largest fixed fee, in credits per request.
     public static let fixedCreditsMax: Int64 = 1_000_000
 }

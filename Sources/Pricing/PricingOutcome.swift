@@ -25,10 +25,12 @@ public struct PricedUsage: Sendable, Hashable {
     public var ruleVersion: UInt32
     /// The catalogue has no rate for the service tier, for at least one unit that was used.
     public var standardTierUsed: Bool
+    /// The place of the account's tier in the book that priced it; 0 for one that no rule names.
+    public var tierSlot: UInt8
 
     public init(
         baseCost: Int64, fee: Int64, monthlyAllowance: Int64, ruleNumber: UInt32, ruleVersion: UInt32,
-        standardTierUsed: Bool
+        standardTierUsed: Bool, tierSlot: UInt8 = 0
     ) {
         self.baseCost = baseCost
         self.fee = fee
@@ -36,6 +38,7 @@ public struct PricedUsage: Sendable, Hashable {
         self.ruleNumber = ruleNumber
         self.ruleVersion = ruleVersion
         self.standardTierUsed = standardTierUsed
+        self.tierSlot = tierSlot
     }
 }
 

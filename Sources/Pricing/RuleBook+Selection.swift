@@ -41,16 +41,28 @@ extension RuleBook {
     func platformTimeline(tier: String) -> RuleTimeline? {
         let versions = platform.indices.filter { platform[$0].tierCode == tier }
         if versions.isEmpty { return nil }
-        return RuleTimeline(
-            versions: versions, steps: Timeline.steps(versions.map { platform[$0].head.validity }))
+        return Self.timeline(versions, platform.map(\.head))
     }
 
     private static func timelines(_ heads: [RuleVersion]) -> [RuleTimeline] {
         Dictionary(grouping: heads.indices) { heads[$0].ruleNumber }.sorted { $0.key < $1.key }
-            .map { _, versions in
-                RuleTimeline(
-                    versions: versions, steps: Timeline.steps(versions.map { heads[$0].validity }))
-            }
+            .map { _, versions in timeline(versions, heads) }
+    }
+
+    /// Versions that were withdrawn count for nothing, and one that ends its rule leaves nothing in force
+    /// from its begin on.
+    static func timeline(_ versions: [Int], _ heads: [RuleVersion]) -> RuleTimeline {
+        let withdrawn = Set(versions.compactMap { heads[$0].withdraws })
+        let counted = versions.indices.filter { position in
+            let head = heads[versions[position]]
+            return head.withdraws == nil && !withdrawn.contains(head.version)
+        }
+        let steps = Timeline.steps(counted.map { heads[versions[$0]].validity }).map { step in
+            let position = step.index.map { counted[$0] }
+            let ends = position.map { heads[versions[$0]].ends } ?? false
+            return TimelineStep(start: step.start, index: ends ? nil : position)
+        }
+        return RuleTimeline(versions: versions, steps: steps)
     }
 
     /// The choice among `timelines`, the BYOK rules of each name in `names` in turn, at `instant`.

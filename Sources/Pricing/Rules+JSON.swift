@@ -153,7 +153,8 @@ extension RuleBook {
 extension RuleVersion {
     static let keys = [
         "id", "rule_number", "version", "rule_type", "description", "is_active", "effective_at",
-        "effective_until", "created_at", "created_by", "override_reason",
+        "effective_until", "created_at", "created_by", "override_reason", "ends",
+        "withdraws",
     ]
 
     init(_ node: JSONNode, kind: RuleKind, stored: RuleVersion?) throws(JSONError) {
@@ -172,6 +173,8 @@ extension RuleVersion {
         createdAt = try node.optional("created_at")?.timestamp() ?? stored?.createdAt
         createdBy = try node.optional("created_by")?.string() ?? stored?.createdBy
         overrideReason = try node.optional("override_reason")?.string()
+        ends = try node.optional("ends")?.bool() ?? false
+        withdraws = try node.number("withdraws")
         guard let stored else { return }
         if id != stored.id { throw try node.field("id").unexpected("\"\(stored.id)\", the stored id") }
         if ruleNumber != stored.ruleNumber {
@@ -193,6 +196,8 @@ extension RuleVersion {
         object["created_at"] = createdAt.map { .string($0.text) }
         object["created_by"] = createdBy.map { .string($0) }
         object["override_reason"] = overrideReason.map { .string($0) }
+        if ends { object["ends"] = true }
+        object["withdraws"] = withdraws.map { .integer($0) }
         return object
     }
 }

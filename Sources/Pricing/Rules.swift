@@ -24,6 +24,11 @@ public struct RuleVersion: Hashable, Sendable {
     public var createdBy: String?
     /// Why it takes effect with less notice than an increase should have.
     public var overrideReason: String?
+    /// From `effectiveAt` on the rule is over, as if it had never been: a version that ends its rule. What
+    /// else it says is what the rule said last.
+    public var ends = false
+    /// A version that is taken back before its begin; this one says only that, and is never in force.
+    public var withdraws: UInt32?
 
     public init(
         id: String, ruleNumber: UInt32, version: UInt32, effectiveAt: Timestamp = .distantPast,

@@ -77,7 +77,7 @@ public struct RuleVersion: Hashable, Sendable, Codable, FetchableRecord, Persist
     public var effectiveUntil: Int64?
     public var createdAt: Int64
     public var createdBy: String
-    /// False for a version that was withdrawn, or that deactivates its rule.
+    /// Whether the version is read at all; what deactivates a rule is in the body.
     public var isActive: Bool
 }
 
@@ -89,10 +89,13 @@ public struct RuleDraft: Hashable, Sendable {
     public var effectiveAt: Int64
     public var effectiveUntil: Int64?
     public var isActive: Bool
+    /// The numbers that the body says and that the version must get; nil where it says none.
+    public var version: UInt32?
+    public var ruleNumber: UInt32?
 
     public init(
         kind: String, ruleID: String, body: String, effectiveAt: Int64, effectiveUntil: Int64? = nil,
-        isActive: Bool = true
+        isActive: Bool = true, version: UInt32? = nil, ruleNumber: UInt32? = nil
     ) {
         self.kind = kind
         self.ruleID = ruleID
@@ -100,6 +103,8 @@ public struct RuleDraft: Hashable, Sendable {
         self.effectiveAt = effectiveAt
         self.effectiveUntil = effectiveUntil
         self.isActive = isActive
+        self.version = version
+        self.ruleNumber = ruleNumber
     }
 }
 

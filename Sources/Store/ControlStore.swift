@@ -76,6 +76,9 @@ public final class ControlStore: Sendable {
     }
 
     /// Adds versions of several rules at once, all or none.
+    ///
+    /// - Throws: `.damagedTotals` where a draft says numbers that are not the next ones: what the caller
+    ///   knows is not what the file holds.
     public func addRules(_ drafts: [RuleDraft], _ notes: [AuditNote]) throws(StoreError) -> [RuleVersion] {
         try write("adding rules") { database in
             let added = try drafts.enumerated().map { index, draft in
@@ -95,6 +98,12 @@ public final class ControlStore: Sendable {
                     version: version, ruleNumber: number, kind: draft.kind, ruleID: draft.ruleID,
                     body: draft.body, effectiveAt: draft.effectiveAt, effectiveUntil: draft.effectiveUntil,
                     createdAt: note.at, createdBy: note.actor, isActive: draft.isActive)
+                guard draft.version ?? version == version, draft.ruleNumber ?? number == number else {
+                    throw StoreError.damagedTotals(
+                        file: .control, field: "the number of the next rule version",
+                        stored: "\(version) of rule \(number)",
+                        computed: "\(draft.version ?? version) of rule \(draft.ruleNumber ?? number)")
+                }
                 try row.insert(database)
                 return row
             }
@@ -247,18 +256,20 @@ public final class ControlStore: Sendable {
     ///
     /// - Parameters:
     ///   - subject: only about this, or nil.
+    ///   - action: only this one, or those of a kind: `rule` for all that begin with `rule.`; nil for all.
     ///   - before: only lines whose id is below; nil from the newest.
     public func audit(
-        subject: String? = nil, before: Int64? = nil, limit: Int = 50
+        subject: String? = nil, action: String? = nil, before: Int64? = nil, limit: Int = 50
     ) throws(StoreError) -> [AuditRow] {
         try read("reading the audit") {
             try AuditRow.fetchAll(
                 $0,
                 sql: """
                     SELECT * FROM audit WHERE (?1 IS NULL OR subject = ?1) AND id < ?2
+                        AND (?4 IS NULL OR action = ?4 OR substr(action, 1, length(?4) + 1) = ?4 || '.')
                     ORDER BY id DESC LIMIT ?3
                     """,
-                arguments: [subject, before ?? .max, min(max(1, limit), StoreLimits.pageRowsMax)])
+                arguments: [subject, before ?? .max, min(max(1, limit), StoreLimits.pageRowsMax), action])
         }
     }
 

@@ -75,7 +75,9 @@ extension JSONError: CustomStringConvertible {
         case .missing(let path, let key):
             path.steps.isEmpty ? "`\(key)` is missing" : "\(path): `\(key)` is missing"
         case .unknownKey(let path, let key, let known):
-            "\(path): `\(key)` is not known here; known are \(known.joined(separator: ", "))"
+            "\(path): `\(key)` is not known here; "
+                + (Nearest.match(key, among: known).map { "did you mean `\($0)`? " } ?? "")
+                + "known are \(known.joined(separator: ", "))"
         case .invalid(let path, let problem):
             "\(path): \(problem)"
         }

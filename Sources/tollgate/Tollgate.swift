@@ -41,6 +41,7 @@ struct Tollgate: AsyncParsableCommand {
                 name: "Administration (HTTP):",
                 subcommands: [
                     Credits.self, Accounts.self, Transactions.self, Explain.self, RulesCommand.self,
+                    Simulate.self, ShadowCommand.self,
                     CatalogCommand.self, Status.self,
                 ]),
             CommandGroup(

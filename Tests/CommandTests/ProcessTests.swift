@@ -174,6 +174,42 @@ struct ProcessTests {
         _ = try catalog(0, ["approve", "1", "--by", "ada"])
     }
 
+    /// Rules to a file and back, a draft that is tried, one that counts, and one that is applied.
+    private static func rules(
+        _ directory: String, _ run: (Int32, [String], Bool) throws -> String
+    ) throws {
+        func rules(_ code: Int32, _ arguments: [String]) throws -> String {
+            try run(code, ["rules"] + arguments, false)
+        }
+        let (file, draft) = (directory + "/rules.json", directory + "/draft.yaml")
+        try rules(0, ["list"]).write(toFile: file, atomically: true, encoding: .utf8)
+        #expect(try rules(0, ["diff", file]).contains("\"changed\": 0"))
+        #expect(try rules(0, ["apply", file, "--by", "ada"]).contains("\"changed\": 0"))
+        try "- tier_code: professional\n  markup_value: 1.50\n- provider: openrouter\n  markup_value: 0.03\n"
+            .write(toFile: draft, atomically: true, encoding: .utf8)
+        #expect(try rules(1, ["diff", draft]).contains("\"changed\": 2"))
+        #expect(try run(0, ["simulate", "--rules", draft], false).contains("\"state\": \"finished\""))
+        _ = try run(0, ["shadow", "start", "--rules", draft, "--by", "ada"], false)
+        #expect(try run(0, ["shadow", "show"], false).contains("\"counting\": true"))
+        _ = try run(0, ["shadow", "stop", "--by", "ada"], false)
+        _ = try run(1, ["shadow", "show"], false)
+        #expect(try rules(0, ["apply", draft, "--by", "ada"]).contains("\"changed\": 2"))
+        #expect(try rules(0, ["apply", draft, "--by", "ada"]).contains("\"changed\": 0"))
+        #expect(try rules(0, ["get", "professional"]).contains("\"markup_value\": \"1.50\""))
+        _ = try rules(1, ["get", "profesional"])
+        _ = try rules(2, ["apply", directory + "/missing.yaml", "--by", "ada"])
+        _ = try rules(1, ["schedule", "professional", "--set", "markup_value=0.7", "--by", "ada"])
+        _ = try rules(2, ["schedule", "professional", "--set", "markup_value", "--by", "ada"])
+        #expect(
+            try rules(0, ["schedule", "professional", "--set", "markup_value=1.6", "--by", "ada"])
+                .contains("\"postponed\": true"))
+        _ = try rules(0, ["withdraw", "professional", "9", "--by", "ada"])
+        _ = try rules(0, ["deactivate", "rule_huggingface", "--by", "ada"])
+        _ = try rules(0, ["reactivate", "rule_huggingface", "--by", "ada"])
+        #expect(try rules(0, ["history", "professional"]).contains("\"withdrawn\""))
+        #expect(try rules(0, ["audit", "rule_huggingface"]).contains("\"rule.reactivate\""))
+    }
+
     @Test("price lists offline: imported to a file, looked at, compared, refused with place and reason")
     func catalogueFiles() throws {
         let directory = try TemporaryDirectory()
@@ -277,6 +313,7 @@ struct ProcessTests {
         _ = try run(0, ["transactions", "acme"])
         _ = try run(0, ["rules", "list"])
         try Self.catalogue(directory.path) { try run($0, $1, isFrames: $2) }
+        try Self.rules(directory.path) { try run($0, $1, isFrames: $2) }
         _ = try run(0, ["accounts", "set", "acme", "--status", "suspended", "--reason", "test"])
         _ = try run(0, ["accounts", "show", "acme"])
         _ = try run(0, ["status"])

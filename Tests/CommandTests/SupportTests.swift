@@ -1,5 +1,6 @@
 // The small parts: figures as people read them, tables, the word that was meant, and URLs.
 
+import StrictJSON
 import Testing
 
 @testable import tollgate

@@ -18,6 +18,8 @@ struct AdminClient: Sendable {
     struct Answer: Sendable {
         var status: Int
         var body: [UInt8]
+        /// The version that the answer says it is, for `If-Match`.
+        var tag: String?
     }
 
     /// A document, or words for what went wrong: `CommandFailure.negative` when the gateway says no,
@@ -50,6 +52,19 @@ struct AdminClient: Sendable {
 
     func patch(_ path: String, _ body: JSONObject) async throws(CommandFailure) -> JSONNode {
         try document(try await answer(.PATCH, path, JSONValue.object(body).bytes()))
+    }
+
+    /// Sends a request that changes something, with a document or without.
+    ///
+    /// - Parameter ifMatch: the version that must be there.
+    func send(
+        _ method: HTTPMethod, _ path: String, query: [(String, String)] = [], bytes: [UInt8]? = nil,
+        ifMatch: String? = nil
+    ) async throws(CommandFailure) -> JSONNode {
+        try document(
+            try await answer(
+                method, Self.target(path, query), bytes,
+                fields: ifMatch.map { [("if-match", "\"\($0)\"")] } ?? []))
     }
 
     /// A path and its parameters, encoded.
@@ -100,7 +115,8 @@ struct AdminClient: Sendable {
 
     /// Sends one request; nothing is sent twice.
     func answer(
-        _ method: HTTPMethod, _ target: String, _ body: [UInt8]? = nil, idempotencyKey: String? = nil
+        _ method: HTTPMethod, _ target: String, _ body: [UInt8]? = nil, idempotencyKey: String? = nil,
+        fields: [(String, String)] = []
     ) async throws(CommandFailure) -> Answer {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let promise = loop.makePromise(of: Answer.self)
@@ -109,6 +125,7 @@ struct AdminClient: Sendable {
         head.headers.add(name: "connection", value: "close")
         head.headers.add(name: "accept", value: "application/json")
         if let idempotencyKey { head.headers.add(name: "idempotency-key", value: idempotencyKey) }
+        for (name, value) in fields { head.headers.add(name: name, value: value) }
         let bytes = body ?? []
         if body != nil {
             head.headers.add(name: "content-type", value: "application/json")
@@ -183,7 +200,9 @@ private final class Exchange: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
-        case .head(let head): answer.status = Int(head.status.code)
+        case .head(let head):
+            answer.status = Int(head.status.code)
+            answer.tag = head.headers.first(name: "etag").map { $0.filter { $0 != "\"" } }
         case .body(let part):
             guard answer.body.count + part.readableBytes <= AdminClient.answerBytesMax else {
                 promise.fail(ExchangeFault.tooLong)

@@ -1,4 +1,4 @@
-// `tollgate transactions`, `explain`, `rules list`, `status`.
+// `tollgate transactions`, `explain`, `status`.
 
 import ArgumentParser
 import StrictJSON
@@ -119,73 +119,6 @@ struct Explain: AsyncParsableCommand {
             who += ", paid from the wallet of \(try answer.shown("wallet"))"
         }
         return [who + ", \(try answer.shown("event_time"))"] + (try answer.field("text").strings())
-    }
-}
-
-struct RulesCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "rules", abstract: "Shows the pricing rules.", subcommands: [RulesList.self])
-}
-
-struct RulesList: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "list",
-        abstract: "Lists the rules in force.",
-        discussion: "Example:  tollgate rules list --output json")
-
-    @OptionGroup var server: AdminOptions
-    @OptionGroup var output: OutputOptions
-
-    func run() async throws {
-        let platform = try await server.client.get("/api/v1/pricing/rules/platform")
-        let byok = try await server.client.get("/api/v1/pricing/rules/byok")
-        let (json, text) = try JSONNode.reading { () throws(JSONError) in
-            let json: JSONObject = [
-                "platform": try platform.field("rules").value, "byok": try byok.field("rules").value,
-            ]
-            return (json, try Self.platform(platform) + "\n\n" + Self.byok(byok))
-        }
-        output.show(json, text: text)
-    }
-
-    private static func platform(_ answer: JSONNode) throws(JSONError) -> String {
-        var table = Table([
-            ("tier", .left), ("markup", .right), ("by provider", .left), ("version", .right), ("id", .left),
-        ])
-        for rule in try answer.field("rules").array() {
-            var overrides: [String] = []
-            if let list = try rule.optional("provider_overrides") {
-                for (provider, node) in try list.members() {
-                    overrides.append("\(provider) \(try node.shown("markup_value"))")
-                }
-            }
-            table.add([
-                try rule.shown("tier_code"), try markup(rule), overrides.joined(separator: ", "),
-                try rule.shown("version"), try rule.shown("id"),
-            ])
-        }
-        return "platform: the charge is the base cost times the markup\n" + table.text
-    }
-
-    private static func byok(_ answer: JSONNode) throws(JSONError) -> String {
-        var table = Table([
-            ("provider", .left), ("fee", .right), ("least, USD", .right), ("free a month, USD", .right),
-            ("tiers", .left), ("priority", .right), ("version", .right), ("id", .left),
-        ])
-        for rule in try answer.field("rules").array() {
-            table.add([
-                try rule.shown("provider"), try markup(rule), try rule.shown("min_charge"),
-                try rule.shown("free_credits_monthly"),
-                try rule.field("applies_to_tiers").strings().joined(separator: ", "),
-                try rule.shown("priority"),
-                try rule.shown("version"), try rule.shown("id"),
-            ])
-        }
-        return "bring your own key: the provider is paid by the user, Tollgate takes a fee\n" + table.text
-    }
-
-    private static func markup(_ rule: JSONNode) throws(JSONError) -> String {
-        "\(try rule.shown("markup_type")) \(try rule.shown("markup_value"))"
     }
 }
 

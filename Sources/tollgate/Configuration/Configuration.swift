@@ -4,6 +4,7 @@
 // collected, so that one run shows them all.
 
 import Glibc
+import StrictJSON
 import Yams
 
 /// Where a value came from.

@@ -48,6 +48,9 @@ struct Setting: Sendable {
             "data_directory", \.gateway.dataDirectory, "an absolute or relative path",
             "where everything is kept; made if it is missing (its parent must exist)"),
         creditValue,
+        .whole(
+            "notice_days", \.gateway.noticeDays, 0...3_650,
+            "days of notice before users pay more by a rule, unless a reason is given"),
         .whole("event_loops", \.transport.eventLoops, 1...256, "threads that serve connections"),
 
         .loopback("listen.host", \.transport.host, "address of the framed protocol"),

@@ -1,6 +1,7 @@
 // A usage record on its way in: texts by the contract's field names, from flags, a CSV row or a JSON object.
 
 import Pricing
+import StrictJSON
 import TollgateClient
 
 /// Why a record cannot be built: the field, and what belongs there.

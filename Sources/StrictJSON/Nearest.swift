@@ -1,21 +1,21 @@
 // The word that was probably meant.
 
-enum Nearest {
+public enum Nearest {
     /// The candidate with the fewest edits from `word`; nil when none is near.
-    static func match(_ word: String, among candidates: [String]) -> String? {
+    public static func match(_ word: String, among candidates: [String]) -> String? {
         let found = candidates.map { ($0, distance(word.lowercased(), $0.lowercased())) }.min { $0.1 < $1.1 }
-        guard let found, found.1 <= max(2, word.count / 3) else { return nil }
+        guard let found, found.1 <= max(2, word.count / 3), found.1 < word.count else { return nil }
         return found.0
     }
 
     /// `; did you mean …?` or what there is.
-    static func hint(_ word: String, among candidates: [String]) -> String {
+    public static func hint(_ word: String, among candidates: [String]) -> String {
         if let match = match(word, among: candidates) { return "did you mean `\(match)`?" }
         return "known are \(candidates.joined(separator: ", "))"
     }
 
     /// Insertions, deletions, replacements and swaps of neighbours. O(length²).
-    static func distance(_ left: String, _ right: String) -> Int {
+    public static func distance(_ left: String, _ right: String) -> Int {
         let (left, right) = (Array(left), Array(right))
         var beforeLast: [Int] = []
         var last = Array(0...right.count)
