@@ -23,5 +23,8 @@ public struct GatewaySettings: Sendable {
     /// which the journal may have to wait for.
     public var checkpointRowsAtOnce = 8_192
 
+    /// How long the token of a quote holds.
+    public var quoteValid = Duration.seconds(300)
+
     public init(dataDirectory: String) { self.dataDirectory = dataDirectory }
 }

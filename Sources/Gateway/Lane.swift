@@ -15,8 +15,10 @@ public struct PreparedReport: Sendable {
     fileprivate var contentEnd = 0
     /// Why the record goes no further.
     public fileprivate(set) var fault: Refusal?
-    /// The record is so old that history must be asked about its id first.
+    /// The record is so old that history must be asked about its id first, or `pinned` is to be made.
     public fileprivate(set) var needsHistory = false
+    /// What the record's quote has pinned and no book at hand holds.
+    public fileprivate(set) var pinned: PinnedVersions?
 
     public init() {}
 }
@@ -36,6 +38,8 @@ public struct Lane: ~Copyable {
     /// The cycle that takes what was handed over last.
     private var handedCycle: UInt64 = 0
     private var counts = ReportCounts()
+    /// What a quote's token is signed over; reused.
+    private var signing = BytePacker(capacity: 512)
 
     public init(_ gateway: Gateway) {
         self.gateway = gateway
@@ -77,6 +81,10 @@ public struct Lane: ~Copyable {
         prepared.contentEnd = contents.count
         prepared.keys.digest = maker.digest(contents.view[prepared.contentStart..<prepared.contentEnd])
         prepared.needsHistory = ledger.mayNeedHistory(prepared.keys, eventTime: record.eventTime)
+        if !record.quoteToken.isEmpty {
+            prepared.pinned = gateway.missingBook(record, book: book)
+            prepared.needsHistory = prepared.needsHistory || prepared.pinned != nil
+        }
         return prepared
     }
 
@@ -101,9 +109,13 @@ public struct Lane: ~Copyable {
             counts.count(refusal: closed.reason)
             return .refused(closed)
         }
-        let decision = ledger.report(
-            record, keys: prepared.keys, content: contents.view[prepared.contentStart..<prepared.contentEnd],
-            book: book, now: now, history: history, mark: &mark)
+        let content = contents.view[prepared.contentStart..<prepared.contentEnd]
+        let decision =
+            record.quoteToken.isEmpty
+            ? ledger.report(
+                record, keys: prepared.keys, content: content, book: book, now: now, history: history,
+                mark: &mark)
+            : decidePinned(record, prepared.keys, content, history: history)
         switch decision {
         case .receipt(let receipt): counts.count(receipt, source: record.credentialSource ?? .platform)
         case .refused(let refusal):
@@ -116,6 +128,17 @@ public struct Lane: ~Copyable {
             return .refused(Refusal(.overloaded))
         }
         return decision
+    }
+
+    /// Decides a record that carries a quote's token.
+    @inline(never)
+    private mutating func decidePinned(
+        _ record: UsageRecord, _ keys: RecordKeys, _ content: ByteView, history: HistoryAnswer
+    ) -> ReportDecision {
+        let (pin, pinnedBook) = gateway.pin(record, book: book)
+        return ledger.report(
+            record, keys: keys, content: content, book: pinnedBook, pin: pin, now: now, history: history,
+            mark: &mark)
     }
 
     /// The grammar of a path is only looked at when no account was found under it, or when its id met another
@@ -141,7 +164,8 @@ public struct Lane: ~Copyable {
         counts.quotes += 1
         var record = record
         if record.eventTime.microseconds <= 0 { record.eventTime = now }
-        return Quotes.quote(record, compare: compare, ledger: ledger, book: book, now: now, mark: &mark)
+        return gateway.quote(
+            record, compare: compare, book: book, now: now, using: &signing, mark: &mark)
     }
 
     /// What an account may spend now; nil when there is no such account.

@@ -34,6 +34,8 @@ struct ReadOutcome {
 struct LateFrame: Sendable {
     var message: [UInt8]
     var keys: [RecordKeys]
+    /// What quotes have pinned and has to be made.
+    var pinned: [PinnedVersions]
 }
 
 /// Lane, codec, and room for the records of a read. Lives on its event loop.
@@ -97,7 +99,7 @@ struct FrameDesk: ~Copyable {
             if case .report(nil) = frame.call {
                 let prepared = lane.prepare(records[slot])
                 if prepared.needsHistory, prepared.fault == nil {
-                    setAside([prepared.keys], message: message)
+                    setAside([prepared.keys], pinned: prepared.pinned.map { [$0] } ?? [], message: message)
                     continue
                 }
                 calls.append(PendingCall(callID: frame.callID, prepared: prepared))
@@ -122,8 +124,8 @@ struct FrameDesk: ~Copyable {
     }
 
     /// Keeps a frame until history has said what it holds of its ids.
-    mutating func setAside(_ keys: [RecordKeys], message: ByteView) {
-        late.append(LateFrame(message: Array(message), keys: keys))
+    mutating func setAside(_ keys: [RecordKeys], pinned: [PinnedVersions], message: ByteView) {
+        late.append(LateFrame(message: Array(message), keys: keys, pinned: pinned))
     }
 
     /// Takes up a frame that waited for history. Returns what its answer waits for.
