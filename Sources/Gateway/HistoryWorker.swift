@@ -164,6 +164,17 @@ extension HistoryAnswer {
         self = .seen(
             RememberedOutcome(
                 digest: figures.digest, sequence: figures.sequence, charge: figures.charge,
-                state: figures.state == .parked ? .parked : .charged))
+                state: ReceiptState(figures.state)))
+    }
+}
+
+extension ReceiptState {
+    /// What stands after an outcome of the history.
+    init(_ state: UsageState) {
+        switch state {
+        case .charged, .settled: self = .charged
+        case .parked: self = .parked
+        case .discarded: self = .discarded
+        }
     }
 }

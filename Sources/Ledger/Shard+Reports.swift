@@ -89,7 +89,7 @@ extension ShardState {
     }
 
     /// Fixes the amounts of a priced report: the allowance, the charge, what each grant pays.
-    private mutating func decideCharge(
+    mutating func decideCharge(
         _ entry: inout ChargeEntry, priced: PricedUsage, eventTime: Timestamp, onInsufficient: OnInsufficient
     ) -> Refusal? {
         entry.baseCost = priced.baseCost
@@ -175,7 +175,7 @@ extension ShardState {
         return .receipt(receipt)
     }
 
-    private func receipt(for entry: ChargeEntry) -> Receipt {
+    func receipt(for entry: ChargeEntry) -> Receipt {
         var receipt = Receipt()
         receipt.state = entry.state
         receipt.parkedReason = entry.parkedReason
