@@ -14,7 +14,8 @@ extension ChargeExplanation {
         let figures = row.figures
         var object: JSONObject = [
             "request_id": row.requestName, "user_id": .string(row.account),
-            "wallet": .string(row.wallet.isEmpty ? row.account : row.wallet), "state": .string(figures.state.word),
+            "wallet": .string(row.wallet.isEmpty ? row.account : row.wallet),
+            "state": .string(figures.state.word),
             "provider": .string(row.provider), "model": .string(row.model),
             "service_tier": .string(row.serviceTier.isEmpty ? "standard" : row.serviceTier),
             "credential_source": row.source, "tier": .word(row.tier),
@@ -100,7 +101,8 @@ extension ChargeExplanation {
             let what = row.figures.state == .discarded ? "discarded" : "settled"
             let counts = end.isCorrected ? " with corrected counts" : ""
             lines.append(
-                "\(what)\(counts) \(Timestamp(microseconds: row.figures.recordedAt).text) by \(end.actor): \(end.reason)")
+                "\(what)\(counts) \(Timestamp(microseconds: row.figures.recordedAt).text) by \(end.actor): \(end.reason)"
+            )
         }
         if let quote {
             lines.append(
@@ -120,7 +122,8 @@ extension ChargeExplanation {
         }
         for draw in details.draws { lines.append(paid(draw)) }
         if debt > 0 {
-            lines.append("no credit was left for \(Nanocredits(debt).text) credits: debt, repaid by the next grant")
+            lines.append(
+                "no credit was left for \(Nanocredits(debt).text) credits: debt, repaid by the next grant")
         }
         lines.append("balance afterwards \(Nanocredits(figures.balanceAfter).textWithCents) credits")
         if !agrees {
@@ -168,7 +171,8 @@ extension PriceExplanation {
                 "catalogue_version": .integer(catalogueVersion), "effective_from": .bound(priceFrom),
                 "effective_until": .bound(priceUntil), "input_tokens": .integer(inputTokens),
                 "input_tokens_above": inputTokensAbove.map { .integer($0) } ?? .null,
-                "off_peak": .bool(isOffPeak), "service_tier": serviceTier.isEmpty ? "standard" : .string(serviceTier),
+                "off_peak": .bool(isOffPeak),
+                "service_tier": serviceTier.isEmpty ? "standard" : .string(serviceTier),
                 "standard_tier_used": .bool(standardTierUsed),
             ],
             "lines": .array(lines.map { .object($0.json) }),

@@ -145,7 +145,8 @@ extension AdminDesk {
                         + AdminDesk.filterKeys)
                 let isDry = try root.optional("dry_run")?.bool() ?? false
                 if isDry, action == .discard {
-                    throw root.invalid("discard has no dry_run: the list of parked usage shows what it would end")
+                    throw root.invalid(
+                        "discard has no dry_run: the list of parked usage shows what it would end")
                 }
                 var order = ParkedOrder(
                     isDry ? .preview : action,

@@ -200,7 +200,8 @@ private struct CalculatedSide {
         object["allowance_used"] = .credits(charge.allowanceUsed)
         object["allowance_left"] = .credits(charge.allowanceLeft)
         object["cost"] = .credits(charge.charge)
-        object["cost_usd"] = creditValue.picodollars(Nanocredits(charge.charge)).map { .dollars($0.count) } ?? .null
+        object["cost_usd"] =
+            creditValue.picodollars(Nanocredits(charge.charge)).map { .dollars($0.count) } ?? .null
         object["provider_cost"] = .credits(providerCost)
         object["total"] = .credits(total)
         guard let explanation else { return object }

@@ -145,7 +145,8 @@ extension RequestProblem {
         case .noParked:
             Account(
                 status: 404, code: "PARKED_NOT_FOUND",
-                message: "no usage was parked under this request id; the list of parked usage names what is open",
+                message:
+                    "no usage was parked under this request id; the list of parked usage names what is open",
                 param: "request_id")
         case .notReady(let reasons):
             Account(

@@ -147,7 +147,8 @@ extension Gateway {
         _ order: ParkedOrder, _ command: ParkedCommand, tier: [UInt8], _ record: UsageRecord,
         _ content: ByteView, _ book: PriceBook, _ pin: PricePin, mark: inout AnswerMark
     ) throws(AdministrationError) -> ParkedAnswer {
-        func ask(_ history: HistoryAnswer, _ mark: inout AnswerMark) throws(AccountPath.Fault) -> ParkedAnswer {
+        func ask(_ history: HistoryAnswer, _ mark: inout AnswerMark) throws(AccountPath.Fault) -> ParkedAnswer
+        {
             try tier.withView { (tier) throws(AccountPath.Fault) in
                 try order.reason.withView { (reason) throws(AccountPath.Fault) in
                     try order.actor.withView { (actor) throws(AccountPath.Fault) in

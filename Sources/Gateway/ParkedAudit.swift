@@ -32,7 +32,8 @@ struct ParkedAudit {
             }
             guard ended.insert(place).inserted else {
                 throw Difference(
-                    "shard \(place.shard): what entry \(place.sequence) parked was settled or discarded twice")
+                    "shard \(place.shard): what entry \(place.sequence) parked was settled or discarded twice"
+                )
             }
         }
         return (parked.count - ended.count, ended.count)

@@ -61,7 +61,8 @@ extension Gateway {
             _ = try loadBook(versions.catalogueVersion, ruleVersion: versions.ruleVersion)
         } catch {
             logger.error(
-                "catalogue version \(versions.catalogueVersion), which a quote pinned, cannot be used: \(error)")
+                "catalogue version \(versions.catalogueVersion), which a quote pinned, cannot be used: \(error)"
+            )
         }
     }
 

@@ -89,7 +89,9 @@ struct QuoteSigner: Sendable {
     init(key: [UInt8]) { code = MessageCode(key: key) }
 
     /// The token for what `record` asks about. `packer` is used as scratch.
-    func sign(_ token: QuoteToken, for record: borrowing UsageRecord, using packer: inout BytePacker) -> [UInt8] {
+    func sign(_ token: QuoteToken, for record: borrowing UsageRecord, using packer: inout BytePacker)
+        -> [UInt8]
+    {
         packer.clear()
         token.appendHead(to: &packer)
         append(record, to: &packer)
@@ -119,7 +121,9 @@ struct QuoteSigner: Sendable {
         packer.append(byte: record.credentialSource?.rawValue ?? 0)
         append(name: record.provider, to: &packer)
         append(name: record.model, to: &packer)
-        append(name: ServiceTierName.isStandard(record.serviceTier) ? ByteView() : record.serviceTier, to: &packer)
+        append(
+            name: ServiceTierName.isStandard(record.serviceTier) ? ByteView() : record.serviceTier,
+            to: &packer)
     }
 
     private func append(name: ByteView, to packer: inout BytePacker) {

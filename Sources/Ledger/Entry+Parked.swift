@@ -49,7 +49,8 @@ public struct OutcomeDetails: Hashable, Sendable {
     }
 
     /// Appends the details of a charge; nothing where no grant paid and nothing ends.
-    public static func append(_ charge: ChargeEntry, end: ParkedEndEntry? = nil, to packer: inout BytePacker) {
+    public static func append(_ charge: ChargeEntry, end: ParkedEndEntry? = nil, to packer: inout BytePacker)
+    {
         guard charge.draws.count > 0 || end != nil else { return }
         packer.append(UInt64(charge.draws.count))
         packer.append(bytes: charge.draws.bytes)

@@ -60,30 +60,41 @@ extension HistoryStore {
     /// Open parked outcomes that pass `filter`, oldest first. O(open ones).
     public func parked(_ filter: ParkedFilter) throws(StoreError) -> ParkedPage {
         let limit = min(max(1, filter.limit), StoreLimits.pageRowsMax)
-        return try read { (database, _) throws(StoreError) in
-            var select = try Statement(cached: database, .history, OpenParked.page)
-            select.bind(filter.after, at: 1)
-            for (index, text) in [filter.account, filter.provider, filter.model, filter.reason].enumerated() {
-                let place = CInt(index + 2)
-                guard let text else {
-                    select.bindNull(at: place)
-                    continue
-                }
-                Array(text.utf8).withView { select.bind(text: $0, at: place) }
-            }
-            select.bind(filter.since ?? .min, at: 6)
-            select.bind(filter.until ?? .max, at: 7)
-            var page = ParkedPage(rows: [], next: nil)
-            while try select.step() {
-                guard page.rows.count < limit else {
-                    page.next = page.rows.last?.id
-                    break
-                }
-                let found = try HistoryReader.usage(select)
-                page.rows.append(UsageRow(id: found.id, found.row))
-            }
-            return page
+        let texts = [filter.account, filter.provider, filter.model, filter.reason].map {
+            $0.map { Array($0.utf8) }
         }
+        return try read { (database, _) throws(StoreError) in
+            // What is bound is read while rows are: one buffer for all of it, lent for as long.
+            try texts.flatMap { $0 ?? [] }.withView { (all) throws(StoreError) in
+                var select = try Statement(cached: database, .history, OpenParked.page)
+                select.bind(filter.after, at: 1)
+                var start = 0
+                for (index, text) in texts.enumerated() {
+                    guard let count = text?.count else {
+                        select.bindNull(at: CInt(index + 2))
+                        continue
+                    }
+                    select.bind(text: all[start..<start + count], at: CInt(index + 2))
+                    start += count
+                }
+                select.bind(filter.since ?? .min, at: 6)
+                select.bind(filter.until ?? .max, at: 7)
+                return try Self.page(&select, limit: limit)
+            }
+        }
+    }
+
+    private static func page(_ select: inout Statement, limit: Int) throws(StoreError) -> ParkedPage {
+        var page = ParkedPage(rows: [], next: nil)
+        while try select.step() {
+            guard page.rows.count < limit else {
+                page.next = page.rows.last?.id
+                break
+            }
+            let found = try HistoryReader.usage(select)
+            page.rows.append(UsageRow(id: found.id, found.row))
+        }
+        return page
     }
 
     /// How many are open, by reason, and since when. O(open ones), some milliseconds for a million.

@@ -13,7 +13,8 @@ import Testing
 @Suite("quotes and their tokens")
 struct QuoteTests {
     /// The quote of a report's counts, for now.
-    private func quote(_ report: TestReport, _ gateway: Gateway, compare: Bool = false) throws -> QuotedReport {
+    private func quote(_ report: TestReport, _ gateway: Gateway, compare: Bool = false) throws -> QuotedReport
+    {
         let outcome = withRecord(report, gateway) { record -> QuoteOutcome in
             var record = record
             record.requestID = ByteView()
@@ -79,7 +80,8 @@ struct QuoteTests {
         // Without the token it is the new price: 1 000 at 50 USD a million and 100 at 10.
         let free = try #require(try await report([TestReport(id: "free")], to: gateway)[0].receipt)
         #expect(free.charge == 91_800_000_000 && free.catalogueVersion == 2)
-        let first = try #require(try await report([TestReport(id: "r-1", token: token)], to: gateway)[0].receipt)
+        let first = try #require(
+            try await report([TestReport(id: "r-1", token: token)], to: gateway)[0].receipt)
         #expect(first.charge == 6_300_000_000 && first.catalogueVersion == 1)
         await gateway.stop()
 
@@ -119,10 +121,12 @@ struct QuoteTests {
         rules = try RuleBook(platform: rules.platform + [dearer], byok: rules.byok)
         gateway.replaceBook(
             try PriceBook(
-                catalogue: gateway.priceBook.catalogue, rules: rules, creditValue: gateway.settings.creditValue))
+                catalogue: gateway.priceBook.catalogue, rules: rules,
+                creditValue: gateway.settings.creditValue))
         let now = try #require(try await report([TestReport(id: "now")], to: gateway)[0].receipt)
         #expect(now.charge == 31_500_000_000 && now.ruleVersion == 99)
-        let locked = try #require(try await report([TestReport(id: "r-1", token: token)], to: gateway)[0].receipt)
+        let locked = try #require(
+            try await report([TestReport(id: "r-1", token: token)], to: gateway)[0].receipt)
         #expect(locked.charge == 6_300_000_000 && locked.ruleVersion == 3)
         await gateway.stop()
     }
@@ -147,7 +151,8 @@ struct QuoteTests {
         #expect(tooEarly.reason == .invalidArgument && tooEarly.field == .quoteToken)
         #expect(try await standing(gateway) == before)
         // A refusal is not remembered: without the token the usage is charged.
-        #expect(try await report([TestReport(id: "r-2", eventTime: expiry + 1)], to: gateway)[0].receipt != nil)
+        #expect(
+            try await report([TestReport(id: "r-2", eventTime: expiry + 1)], to: gateway)[0].receipt != nil)
         // The retry repeats its content, and the first outcome stands.
         let again = try #require(try await report([inTime], to: gateway)[0].receipt)
         #expect(again.duplicate && again.charge == 6_300_000_000)
@@ -171,7 +176,9 @@ struct QuoteTests {
             edited[bit / 8] ^= 1 << UInt8(bit % 8)
             forged.append(TestReport(id: "bit-\(bit)", token: edited))
         }
-        for count in 1..<token.count { forged.append(TestReport(id: "cut-\(count)", token: Array(token.prefix(count)))) }
+        for count in 1..<token.count {
+            forged.append(TestReport(id: "cut-\(count)", token: Array(token.prefix(count))))
+        }
         forged.append(TestReport(id: "long", token: token + [0]))
         forged.append(TestReport(id: "account", account: "acme/other", token: token))
         forged.append(TestReport(id: "source", source: .byok, provider: "openrouter", token: token))
@@ -203,7 +210,8 @@ struct QuoteTests {
         let gateway = try openGateway(directory)
         await openAccount(gateway)
         for minutes in [-6, 6] as [Int64] {
-            var draft = QuoteDraft(source: .platform, provider: Array("openai".utf8), model: Array("gpt-4o".utf8))
+            var draft = QuoteDraft(
+                source: .platform, provider: Array("openai".utf8), model: Array("gpt-4o".utf8))
             draft.account = Array("acme/search".utf8)
             draft.usage.inputTokens = 1_000
             draft.eventTime = Timestamp(microseconds: gateway.now().microseconds + minutes * 60_000_000)

@@ -146,7 +146,9 @@ func reportAskingHistory(_ report: TestReport, to gateway: Gateway) async throws
         return lane.prepare(record)
     }
     let history = await withCheckedContinuation { continuation in
-        gateway.askHistory([prepared.keys], pinned: prepared.pinned.map { [$0] } ?? []) { continuation.resume(returning: $0[0]) }
+        gateway.askHistory([prepared.keys], pinned: prepared.pinned.map { [$0] } ?? []) {
+            continuation.resume(returning: $0[0])
+        }
     }
     return withRecord(report, gateway) { record in
         var lane = Lane(gateway)

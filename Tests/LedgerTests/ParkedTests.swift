@@ -42,7 +42,8 @@ struct ParkedTests {
     func settled() throws {
         let house = try house()
         let (call, sequence) = try park(house)
-        #expect(try house.end(.settle, call, parkedAs: sequence) == .stillParked(.invalidUsage, .cacheReadTokens))
+        #expect(
+            try house.end(.settle, call, parkedAs: sequence) == .stillParked(.invalidUsage, .cacheReadTokens))
         let preview = try #require(
             try house.end(.preview, corrected(call), parkedAs: sequence, digestOf: reported).receipt)
         #expect(preview.charge == 30)
@@ -52,7 +53,8 @@ struct ParkedTests {
         #expect(receipt.charge == 30 && receipt.balance == 70 && receipt.sequence == sequence + 1)
         #expect(receipt.state == .charged)
         for action in [ParkedAction.settle, .preview, .discard] {
-            let again = try house.end(action, corrected(call, tokens: 50), parkedAs: sequence, digestOf: reported)
+            let again = try house.end(
+                action, corrected(call, tokens: 50), parkedAs: sequence, digestOf: reported)
             #expect(again.ended?.charge == 30 && again.ended?.sequence == receipt.sequence)
         }
         let retry = try #require(house.report(call).receipt)
@@ -83,7 +85,8 @@ struct ParkedTests {
         let sequence = try #require(house.report(own).receipt).sequence
         house.now.microseconds += 40 * Fixture.day
         let receipt = try #require(
-            try house.end(.settle, corrected(own, tokens: 1_150), parkedAs: sequence, digestOf: reported).receipt)
+            try house.end(.settle, corrected(own, tokens: 1_150), parkedAs: sequence, digestOf: reported)
+                .receipt)
         #expect(receipt.allowanceUsed == 1_000 && receipt.charge == 150)
         #expect(receipt.balance == -50 && receipt.inDebt)
         // The month of the event is used up, and this month's is untouched.
@@ -106,7 +109,8 @@ struct ParkedTests {
         #expect(try house.balance() == 93)
     }
 
-    @Test("replay from any cut comes to the same, and then a repetition still finds the end", arguments: 0..<4)
+    @Test(
+        "replay from any cut comes to the same, and then a repetition still finds the end", arguments: 0..<4)
     func replayed(shape: Int) throws {
         let house = try house()
         let (call, sequence) = try park(house)
@@ -131,7 +135,8 @@ struct ParkedTests {
         }
         expectSame(house, other)
         for again in [house, other] {
-            let ended = try again.end(.settle, corrected(call, tokens: 9), parkedAs: sequence, digestOf: reported)
+            let ended = try again.end(
+                .settle, corrected(call, tokens: 9), parkedAs: sequence, digestOf: reported)
             #expect(ended.ended?.charge == (shape & 1 == 0 ? 30 : 0), "shape \(shape)")
             #expect(again.report(call).receipt?.duplicate == true)
         }
@@ -168,7 +173,8 @@ struct ParkedTests {
         let (call, sequence) = try park(house)
         let keys = call.keys(house.ledger.keys)
         house.collect()
-        func refuses(_ times: Int, _ change: (inout ParkedEndEntry) -> Void, kind: EntryKind = .parkedSettled) throws
+        func refuses(_ times: Int, _ change: (inout ParkedEndEntry) -> Void, kind: EntryKind = .parkedSettled)
+            throws
             -> Bool
         {
             var packer = BytePacker()

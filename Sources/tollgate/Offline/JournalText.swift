@@ -89,17 +89,17 @@ struct JournalText {
 
     /// What was used, and what it came to.
     private static func describe(_ charge: ChargeEntry, in object: inout JSONObject) {
-            do throws(UnpackingError) {
-                let record = try RecordContent.read(charge.content)
-                object["account"] = .string(record.account.text)
-                object["request_id"] = .string(record.requestID.text)
-                object["provider"] = .string(record.provider.text)
-                object["model"] = .string(record.model.text)
-            } catch {
-                object["problem"] = .string("its record cannot be read at byte \(error.offset)")
-            }
-            object["amount"] = .string(Nanocredits(-charge.charge).text)
-            object["balance_after"] = .string(Nanocredits(charge.balanceAfter).text)
+        do throws(UnpackingError) {
+            let record = try RecordContent.read(charge.content)
+            object["account"] = .string(record.account.text)
+            object["request_id"] = .string(record.requestID.text)
+            object["provider"] = .string(record.provider.text)
+            object["model"] = .string(record.model.text)
+        } catch {
+            object["problem"] = .string("its record cannot be read at byte \(error.offset)")
+        }
+        object["amount"] = .string(Nanocredits(-charge.charge).text)
+        object["balance_after"] = .string(Nanocredits(charge.balanceAfter).text)
     }
 
     // MARK: Showing

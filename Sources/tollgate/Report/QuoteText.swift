@@ -18,7 +18,8 @@ enum QuoteText {
         }
         lines.rule()
         lines.add(["base cost", "", "", Picodollars(quote.baseCost).text])
-        return lines.text + "\n\n" + facts(charge(quote, source) + wallet(quote) + versions(quote), indent: "")
+        return lines.text + "\n\n"
+            + facts(charge(quote, source) + wallet(quote) + versions(quote), indent: "")
     }
 
     private static func charge(_ quote: Quote, _ source: CredentialSource) -> [(String, String)] {
@@ -35,7 +36,9 @@ enum QuoteText {
         case .fixed(let charge): rule = "\(Figures.credits(charge)) credits per request"
         case nil: break
         }
-        if quote.minChargeBinds { rule += ", at least \(Figures.credits(quote.minCharge)) credits: that binds" }
+        if quote.minChargeBinds {
+            rule += ", at least \(Figures.credits(quote.minCharge)) credits: that binds"
+        }
         if !rule.isEmpty { rows.append(("rule", rule)) }
         if quote.allowanceLeft > 0 {
             rows.append(("fee", "\(Figures.credits(quote.fee)) credits"))
