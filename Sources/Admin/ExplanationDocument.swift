@@ -38,9 +38,12 @@ extension ChargeExplanation {
         switch explanation {
         case .priced(let priced):
             object["explanation"] = .object(priced.json)
-            text = isCharge ? lines(priced) : ["parked: \(row.parkedReason ?? "")", wouldBe(priced)]
+            text = isCharge ? lines(priced) : wouldBe(priced)
         case .parked(let reason, let field):
-            text = ["parked: \(reason.name)" + (field == .none ? "" : ", \(field.name)")]
+            text =
+                row.figures.state == .discarded
+                ? ["nothing was charged"]
+                : ["parked: \(reason.name)" + (field == .none ? "" : ", \(field.name)")]
         case .refused(let refusal):
             text = ["it cannot be computed again: \(refusal.message)"]
         }
@@ -50,11 +53,13 @@ extension ChargeExplanation {
 
     private var isCharge: Bool { row.figures.state == .charged || row.figures.state == .settled }
 
-    private func wouldBe(_ priced: PriceExplanation) -> String {
-        row.figures.state == .discarded
-            ? "nothing was charged"
-            : "it has a price by now: settling it would charge \(Nanocredits(priced.fee).text) credits before"
-                + " any allowance"
+    private func wouldBe(_ priced: PriceExplanation) -> [String] {
+        if row.figures.state == .discarded { return ["nothing was charged"] }
+        return [
+            "parked: \(row.parkedReason ?? "")",
+            "it has a price by now: settling it would charge \(Nanocredits(priced.fee).text) credits before"
+                + " any allowance",
+        ]
     }
 
     /// What a grant paid, and what kind of grant that was.

@@ -253,11 +253,11 @@ extension ParkedResult {
             object["result"] = outcome.state == .discarded ? "discarded_before" : "settled_before"
             object["charge"] = .credits(outcome.charge)
             object["sequence"] = .integer(outcome.sequence)
-        case .stillParked(let reason, let field):
+        case .stillParked(let refusal):
             object["result"] = "parked"
-            object["reason"] = .string(reason.text)
-            object["message"] = .string(
-                Refusal(reason, field: field).message + (field == .none ? "" : " (\(field.name))"))
+            object["reason"] = .string(refusal.reason.text)
+            object["field"] = .string("\(refusal.field.name)")
+            object["message"] = .string(refusal.message)
         case .refused(let refusal):
             object["result"] = "refused"
             object["reason"] = .string(refusal.reason.text)

@@ -135,7 +135,8 @@ extension AdminDesk {
         switch explanation {
         case .refused(let refusal): throw .refused(refusal, account: "user_tier")
         case .parked(let reason, let field):
-            throw .refused(Refusal(reason, field: field), account: "user_tier")
+            throw .refused(
+                Refusal(notPriced: reason, field: field, usage: draft.usage), account: "user_tier")
         case .priced(let priced):
             if question.account == nil {
                 side.charge.fee = priced.fee

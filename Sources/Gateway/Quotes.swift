@@ -60,7 +60,8 @@ extension Gateway {
         }
         switch standing.pricing {
         case .refused(let refusal): return .refused(refusal)
-        case .parked(let reason, let field): return .refused(Refusal(reason, field: field))
+        case .parked(let reason, let field):
+            return .refused(Refusal(notPriced: reason, field: field, usage: record.usage))
         case .priced(let priced):
             // What the allowance pays needs no credit, so in debt it is all that there is.
             let spendable = max(0, standing.available).addingReportingOverflow(standing.own.allowanceLeft)

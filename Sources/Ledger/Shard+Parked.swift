@@ -49,7 +49,7 @@ public enum ParkedAnswer: Hashable, Sendable {
     /// It was settled or given up before, and this stands.
     case ended(RememberedOutcome)
     /// It still cannot be priced, and why.
-    case stillParked(Reason, RecordField)
+    case stillParked(Refusal)
     case refused(Refusal)
     /// Only history knows what came of the id.
     case askHistory
@@ -101,7 +101,8 @@ extension ShardState {
         }
         switch book.price(record, tier: command.tier, pin: pin) {
         case .refused(let refusal): return .refused(refusal)
-        case .parked(let reason, let field): return .stillParked(reason, field)
+        case .parked(let reason, let field):
+            return .stillParked(Refusal(notPriced: reason, field: field, usage: record.usage))
         case .priced(let priced):
             endExpiredGrants(of: wallet, time: entryTime(now))
             end.charge.catalogueVersion = book.catalogueVersion

@@ -102,17 +102,23 @@ extension Refusal {
             text.append(hexadecimal: UInt64(bitPattern: expected))
             text.append("): a retry repeats every field; new usage needs a new request_id")
         case .invalidUsage:
-            text.append(field.name)
-            text.append(" is ")
-            text.append(decimal: found)
-            text.append(", more than the whole it is part of, ")
-            text.append(decimal: expected)
-            text.append(": counts are totals, a part is included in its whole")
+            writeUsageMessage(to: &text)
         case .invalidArgument:
             writeArgumentMessage(to: &text)
         default:
             text.append(fixedMessage)
         }
+    }
+
+    private func writeUsageMessage(to text: inout BytePacker) {
+        let isWhole = field == .inputTokens || field == .outputTokens
+        if isWhole { text.append("the parts of ") }
+        text.append(field.name)
+        text.append(isWhole ? " are " : " is ")
+        text.append(decimal: found)
+        text.append(isWhole ? " together, more than the whole, " : ", more than the whole it is part of, ")
+        text.append(decimal: expected)
+        text.append(": counts are totals, a part is included in its whole")
     }
 
     /// The sentences without figures.

@@ -56,7 +56,8 @@ struct ParkedTests {
         }
         #expect(try await open(gateway) == (0..<5).map { "new-\($0)" })
         #expect(try gateway.parkedFigures().byReason == ["UNPRICED_MODEL": 5])
-        #expect(try await end(.settle, "new-0", gateway) == .stillParked(.unpricedModel, .model))
+        #expect(
+            try await end(.settle, "new-0", gateway) == .stillParked(Refusal(.unpricedModel, field: .model)))
         try prices(gateway, "gpt-new", "2e-05")
         // 1 000 × 20 + 100 × 10 millionths of a dollar, × 1.8 for openai.
         let preview = try await end(.preview, "new-0", gateway)
@@ -138,7 +139,10 @@ struct ParkedTests {
                 .invalidUsage, .invalidUsage,
             ])
         try await gateway.waitForHistory()
-        #expect(try await end(.settle, "wrong", gateway) == .stillParked(.invalidUsage, .cacheReadTokens))
+        #expect(
+            try await end(.settle, "wrong", gateway)
+                == .stillParked(
+                    Refusal(.invalidUsage, field: .cacheReadTokens, found: 5_000, expected: 1_000)))
         var usage = Usage()
         usage.inputTokens = 6_000
         usage.cacheReadTokens = 5_000

@@ -43,7 +43,8 @@ struct ParkedTests {
         let house = try house()
         let (call, sequence) = try park(house)
         #expect(
-            try house.end(.settle, call, parkedAs: sequence) == .stillParked(.invalidUsage, .cacheReadTokens))
+            try house.end(.settle, call, parkedAs: sequence)
+                == .stillParked(Refusal(.invalidUsage, field: .cacheReadTokens, found: 2, expected: 1)))
         let preview = try #require(
             try house.end(.preview, corrected(call), parkedAs: sequence, digestOf: reported).receipt)
         #expect(preview.charge == 30)
