@@ -58,6 +58,8 @@ extension AdminDesk {
         text.family(records, .counter, "Usage records, by what became of them.")
         text.sample(records, [("outcome", "charged")], reports.charged)
         text.sample(records, [("outcome", "parked")], reports.parked)
+        text.sample(records, [("outcome", "settled")], reports.settled)
+        text.sample(records, [("outcome", "discarded")], reports.discarded)
         text.sample(records, [("outcome", "duplicate")], reports.duplicates)
         text.sample(records, [("outcome", "refused")], reports.refused)
         let charged = "metering_charged_nanocredits_total"

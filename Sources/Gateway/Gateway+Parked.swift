@@ -124,9 +124,14 @@ extension Gateway {
         command.isCorrected = order.correction != nil
         do throws(AdministrationError) {
             let (pin, book) = try pinForSettlement(record)
-            return .success(
-                try decide(
-                    order, command, tier: Array(row.tier.utf8), record, content.view, book, pin, mark: &mark))
+            let answer = try decide(
+                order, command, tier: Array(row.tier.utf8), record, content.view, book, pin, mark: &mark)
+            if case .done(let receipt) = answer, order.action != .preview {
+                var counts = ReportCounts()
+                counts.count(end: receipt, source: record.credentialSource ?? .platform)
+                merge(&counts)
+            }
+            return .success(answer)
         } catch {
             return .failure(error)
         }

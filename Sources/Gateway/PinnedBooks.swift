@@ -75,13 +75,22 @@ extension Gateway {
         guard
             let pinned = book.ifHolds(token.catalogueVersion, token.ruleVersion)
                 ?? pinnedBooks.book(token.catalogueVersion, ruleVersion: token.ruleVersion)
-        else { return (.refused(Refusal(.overloaded, field: .quoteToken)), book) }
+        else { return (.refused(absent(token, book: book)), book) }
         return (.pinned(ruleVersion: token.ruleVersion, instant: token.instant), pinned)
+    }
+
+    /// Why the token's book is not at hand: it will be in a moment, or a rule that was withdrawn before it ever
+    /// applied to a report took the quote with it.
+    private func absent(_ token: QuoteToken, book: PriceBook) -> Refusal {
+        guard book.holds(ruleVersion: token.ruleVersion) else {
+            return Refusal(.quoteExpired, field: .quoteToken)
+        }
+        return Refusal(.overloaded, field: .quoteToken)
     }
 
     /// What has to be loaded before the token of a record can be used; nil if nothing has to be.
     func missingBook(_ record: borrowing UsageRecord, book: PriceBook) -> PinnedVersions? {
-        guard let token = QuoteToken(record.quoteToken),
+        guard let token = QuoteToken(record.quoteToken), book.holds(ruleVersion: token.ruleVersion),
             book.ifHolds(token.catalogueVersion, token.ruleVersion) == nil,
             pinnedBooks.book(token.catalogueVersion, ruleVersion: token.ruleVersion) == nil,
             signer.verified(record) != nil, token.fault(eventTime: record.eventTime) == nil
