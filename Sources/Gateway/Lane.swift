@@ -88,6 +88,19 @@ public struct Lane: ~Copyable {
         return prepared
     }
 
+    /// Asks for the lines that a quote will need. What is wrong with its account is said when it is priced.
+    public func prepare(quote record: UsageRecord) -> PreparedReport {
+        var prepared = PreparedReport()
+        do {
+            (prepared.keys.organisation, prepared.keys.account) = try ledger.keys.account(
+                unchecked: record.account)
+            ledger.prefetchSlots(prepared.keys)
+        } catch {
+            prepared.fault = Refusal(.invalidArgument, field: .account, fault: error)
+        }
+        return prepared
+    }
+
     /// Asks for the rows of prepared records: their addresses come with what was asked for before, so the
     /// misses of all of them overlap.
     public func prefetch(_ count: Int, prepared: (Int) -> PreparedReport) {

@@ -71,6 +71,19 @@ public final class Ledger: Sendable {
         shards.prefetch(number)
     }
 
+    /// Asks for the cache lines that a quote will need: those of a report without its id.
+    @inline(__always)
+    public func prefetchSlots(_ keys: RecordKeys) {
+        let number = shard(of: keys.organisation)
+        let accounts = lookahead[number].accountSlots.load(ordering: .relaxed)
+        let mask = lookahead[number].accountMask.load(ordering: .relaxed)
+        unsafe tollgate_prefetch(
+            UnsafeRawPointer(
+                bitPattern: accounts + 8
+                    * UInt(bitPattern: Int(truncatingIfNeeded: keys.account.low) & mask)))
+        shards.prefetch(number)
+    }
+
     /// Asks for the account's row, whose place is in the lines that `prefetch` asked for.
     @inline(__always)
     public func prefetchAccount(_ keys: RecordKeys) {

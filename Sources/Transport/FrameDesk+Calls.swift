@@ -37,9 +37,8 @@ extension FrameDesk {
             }
         case .reportBatch(let batch):
             answer(batch, callID: frame.callID, message: message, history: nil, to: &answers)
-        case .quote(let compare, let fault):
-            if let fault { return append(fault, callID: frame.callID, to: &answers) }
-            answerQuote(record, compare: compare, callID: frame.callID, to: &answers)
+        case .quote(_, let fault):
+            if let fault { append(fault, callID: frame.callID, to: &answers) }
         case .getBalance(let account):
             answerBalance(of: account, callID: frame.callID, to: &answers)
         case .ping(let payload):
@@ -52,7 +51,7 @@ extension FrameDesk {
         }
     }
 
-    private mutating func answerQuote(
+    mutating func answerQuote(
         _ record: UsageRecord, compare: Bool, callID: UInt64, to answers: inout Answers
     ) {
         let quoted: QuotedReport

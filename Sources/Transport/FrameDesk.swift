@@ -54,10 +54,12 @@ struct FrameDesk: ~Copyable {
     /// few enough that their records stay in the first-level cache.
     static let recordsAtOnce = 64
 
-    /// A report between preparing and deciding.
+    /// A report between preparing and deciding, or a quote between preparing and pricing.
     private struct PendingCall {
         var callID: UInt64
         var prepared: PreparedReport
+        /// Whether a quote is to be compared; nil for a report.
+        var compare: Bool?
     }
 
     init(_ gateway: Gateway) {
@@ -104,6 +106,11 @@ struct FrameDesk: ~Copyable {
                 }
                 calls.append(PendingCall(callID: frame.callID, prepared: prepared))
                 if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
+            } else if case .quote(let compare, nil) = frame.call {
+                calls.append(
+                    PendingCall(
+                        callID: frame.callID, prepared: lane.prepare(quote: records[slot]), compare: compare))
+                if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
             } else {
                 decidePending(answers: &answers)
                 answer(frame, record: records[slot], message: message, to: &answers)
@@ -111,11 +118,15 @@ struct FrameDesk: ~Copyable {
         }
     }
 
-    /// Decides the reports that were prepared, in the order they came.
+    /// Decides the reports that were prepared and prices the quotes, in the order they came.
     private mutating func decidePending(answers: inout Answers) {
         if calls.isEmpty { return }
         lane.prefetch(calls.count) { calls[$0].prepared }
         for index in calls.indices {
+            if let compare = calls[index].compare {
+                answerQuote(records[index], compare: compare, callID: calls[index].callID, to: &answers)
+                continue
+            }
             append(
                 lane.decide(records[index], calls[index].prepared), callID: calls[index].callID, to: &answers)
         }
