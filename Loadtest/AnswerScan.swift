@@ -27,6 +27,7 @@ enum ScannedAnswer: Sendable {
     case receipt(ScannedReceipt)
     /// The results, to be read with `ScannedBatch`.
     case batch(ByteView)
+    case quote
     case status(ScannedStatus)
     case other
 }
@@ -118,6 +119,9 @@ enum AnswerScan {
                 guard let receipt = receipt(reader.bytes()) else { return nil }
                 answer = .receipt(receipt)
             case 0x1a: answer = .batch(reader.bytes())
+            case 0x22:
+                _ = reader.bytes()
+                answer = .quote
             case 0x3a:
                 guard let status = status(reader.bytes()) else { return nil }
                 answer = .status(status)

@@ -35,11 +35,13 @@ final class FrameWriter {
             FrameWriter.prefixBytes
                 + count * (FrameWriter.recordPrefixBytes + RecordTemplates.recordBytesMax))
         var end = FrameWriter.prefixBytes
+        var isQuote = false
         for index in 0..<count {
             let (number, item, eventTime) = record(index)
+            isQuote = item.isQuote
             let template = templates.index(of: item)
             let recordBytes = templates.recordBytes(template)
-            if batchSize > 1 {
+            if batchSize > 1 || item.isQuote {
                 unsafe room[end] = 0x0a
                 unsafe room[end + 1] = UInt8(truncatingIfNeeded: recordBytes) | 0x80
                 unsafe room[end + 2] = UInt8(truncatingIfNeeded: recordBytes >> 7)
@@ -61,9 +63,9 @@ final class FrameWriter {
             let group = UInt8(truncatingIfNeeded: callID >> UInt64(7 * index)) & 0x7f
             unsafe room[6 + index] = group | (index < 4 ? 0x80 : 0)
         }
-        // Field 3, a report, or field 4, a batch.
+        // Field 3, a report, field 4, a batch, or field 5, a quote, whose only member is the record.
         let callBytes = end - FrameWriter.prefixBytes
-        unsafe room[11] = batchSize > 1 ? 0x22 : 0x1a
+        unsafe room[11] = batchSize > 1 ? 0x22 : isQuote ? 0x2a : 0x1a
         unsafe room[12] = UInt8(truncatingIfNeeded: callBytes) | 0x80
         unsafe room[13] = UInt8(truncatingIfNeeded: callBytes >> 7) | 0x80
         unsafe room[14] = UInt8(truncatingIfNeeded: callBytes >> 14) & 0x7f

@@ -8,6 +8,8 @@ struct SentRecord {
     var number: UInt64
     var eventTime: Int64
     var account: UInt32
+    /// It was asked what the record would cost.
+    var isQuote = false
     /// Sent again after its answer: the answer must be this one.
     var isRepetition = false
     /// Sent again because a connection was lost before the answer.

@@ -40,8 +40,10 @@ extension LoadEngine {
         let count = connection.recordCount(slot)
         var unsettled: [Int] = []
         switch answer {
-        case .receipt(let receipt) where plan.batchSize == 1:
+        case .receipt(let receipt) where plan.batchSize == 1 && !connection.record(slot, 0).isQuote:
             settle(connection.record(slot, 0), receipt)
+        case .quote where connection.record(slot, 0).isQuote:
+            result.books.noteQuote()
         case .batch(let results) where plan.batchSize > 1:
             var reader = FieldReader(results)
             for index in 0..<count {

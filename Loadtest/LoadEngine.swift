@@ -205,7 +205,9 @@ struct LoadEngine {
             return (record, workload.item(record.number))
         }
         let item = workload.item(number)
-        return (SentRecord(number: number, eventTime: eventTime.microseconds, account: item.account), item)
+        var record = SentRecord(number: number, eventTime: eventTime.microseconds, account: item.account)
+        record.isQuote = item.isQuote
+        return (record, item)
     }
 
     /// Writes what is waiting, connects again what was lost, and sends again what was not answered.

@@ -62,6 +62,8 @@ struct LoadtestCommand: ParsableCommand {
     var byokPercent = 0.0
     @Option(help: "Percent of the records that repeat one that was answered.") var duplicatePercent = 0.0
     @Option(help: "Percent of the records sent with on_insufficient = REFUSE.") var refusePercent = 0.0
+    @Option(help: "Percent of the records that are not reported: it is asked what they would cost.")
+    var quotePercent = 0.0
     @Option(help: "The provider of platform records.") var provider = "openai"
     @Option(help: "The model of platform records.") var model = "gpt-4o"
     @Option(help: "The provider of records with the customer's own key.") var byokProvider = "openrouter"
@@ -98,8 +100,12 @@ struct LoadtestCommand: ParsableCommand {
         for (name, percent) in [
             ("--hot-percent", hotPercent), ("--byok-percent", byokPercent),
             ("--duplicate-percent", duplicatePercent), ("--refuse-percent", refusePercent),
+            ("--quote-percent", quotePercent),
         ] where !(percent >= 0 && percent <= 100) {
             throw ValidationError("\(name) is \(percent); it is a share from 0 to 100")
+        }
+        guard quotePercent == 0 || batchSize == 1 else {
+            throw ValidationError("--quote-percent goes with --batch-size 1: quotes have no batches")
         }
         guard threads <= connections else {
             throw ValidationError("--threads is \(threads), but there are only \(connections) connections")
@@ -184,6 +190,7 @@ struct LoadtestCommand: ParsableCommand {
         plan.workload.byokShare = Share(percent: byokPercent)
         plan.workload.duplicateShare = Share(percent: duplicatePercent)
         plan.workload.refuseShare = Share(percent: refusePercent)
+        plan.workload.quoteShare = Share(percent: quotePercent)
         plan.workload.provider = provider
         plan.workload.model = model
         plan.workload.byokProvider = byokProvider

@@ -39,6 +39,7 @@ struct Summary: Sendable {
                 }.joined(separator: "   ")
                 + "   max \(Number.milliseconds(latency.max))",
         ]
+        if books.quotes > 0 { lines.append("\(Number.grouped(books.quotes)) of the answers are quotes") }
         for (reason, count) in books.refused.sorted(by: { $0.key < $1.key }) {
             lines.append("refused with \(reason): \(Number.grouped(count))")
         }
@@ -79,7 +80,7 @@ struct Summary: Sendable {
             "\"batch_size\":\(plan.batchSize)", "\"accounts\":\(plan.workload.accounts)",
             "\"seed\":\(plan.workload.seed)", "\"rate\":\(plan.rate.map(String.init) ?? "null")",
             "\"sent\":\(sent)", "\"answered\":\(books.answered)", "\"charged\":\(books.charged)",
-            "\"parked\":\(books.parked)", "\"duplicates\":\(books.duplicates)",
+            "\"parked\":\(books.parked)", "\"duplicates\":\(books.duplicates)", "\"quotes\":\(books.quotes)",
             "\"refused\":{\(refused.joined(separator: ","))}", "\"failed\":\(books.unanswered)",
             "\"contradictions\":\(books.contradictions)", "\"reconnects\":\(reconnects)",
             "\"measured\":\(measured)", "\"measured_us\":\(measuredNanoseconds / 1_000)",

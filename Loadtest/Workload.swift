@@ -28,6 +28,8 @@ struct WorkloadPlan: Sendable {
     var byokShare = Share(percent: 0)
     /// Records sent again after they were answered, to be recognised as duplicates.
     var duplicateShare = Share(percent: 0)
+    /// Questions for a quote in the place of a report.
+    var quoteShare = Share(percent: 0)
     /// Records sent with `on_insufficient = REFUSE`.
     var refuseShare = Share(percent: 0)
     var provider = "openai"
@@ -50,6 +52,8 @@ struct WorkItem: Hashable, Sendable {
     var cacheReadTokens: UInt32
     var isBYOK: Bool
     var mayRefuse: Bool
+    /// It is asked what the record would cost, and not reported.
+    var isQuote = false
 }
 
 /// Draws records.
@@ -93,11 +97,15 @@ struct Workload: Sendable {
             input = counts.input
             output = counts.output
         }
-        return WorkItem(
+        var item = WorkItem(
             account: account, inputTokens: input, outputTokens: output,
             cacheReadTokens: low & 3 == 0 ? input / 2 : 0,
             isBYOK: plan.byokShare.contains(low),
             mayRefuse: plan.refuseShare.contains(low ^ high))
+        if plan.quoteShare.threshold > 0 {
+            item.isQuote = plan.quoteShare.contains(UInt32(truncatingIfNeeded: Workload.mix(~first) >> 32))
+        }
+        return item
     }
 
     /// Whether the record with this number is to be a repetition of an earlier one.

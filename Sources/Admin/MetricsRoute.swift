@@ -10,12 +10,15 @@ import Store
 
 extension AdminDesk {
     /// Every figure, from one look at the gateway.
-    func metrics(_ request: AdminRequest) throws(RequestProblem) -> Reply {
+    func metrics(_ request: AdminRequest) async throws(RequestProblem) -> Reply {
         try request.expectParameters()
+        let gateway = gateway
+        let parked = try await reading { () throws(AdministrationError) in try gateway.parkedFigures() }
         let figures = gateway.figures()
         var text = MetricsText()
         addProcess(figures, to: &text)
         Self.addReports(figures.reports, to: &text)
+        Self.addParked(parked, now: figures.now, to: &text)
         Self.addJournal(figures, to: &text)
         Self.addStores(figures, to: &text)
         Self.addBooks(figures, to: &text)
@@ -56,6 +59,8 @@ extension AdminDesk {
         text.family(records, .counter, "Usage records, by what became of them.")
         text.sample(records, [("outcome", "charged")], reports.charged)
         text.sample(records, [("outcome", "parked")], reports.parked)
+        text.sample(records, [("outcome", "settled")], reports.settled)
+        text.sample(records, [("outcome", "discarded")], reports.discarded)
         text.sample(records, [("outcome", "duplicate")], reports.duplicates)
         text.sample(records, [("outcome", "refused")], reports.refused)
         let charged = "metering_charged_nanocredits_total"
@@ -71,6 +76,18 @@ extension AdminDesk {
             "metering_duplicates_total", .counter, "Records answered with the outcome they had before.",
             reports.duplicates)
         text.single("metering_quotes_total", .counter, "Quotes given.", reports.quotes)
+    }
+
+    private static func addParked(_ parked: ParkedFigures, now: Int64, to text: inout MetricsText) {
+        let records = "metering_parked_records"
+        text.family(records, .gauge, "Records kept without a charge, until they are settled or discarded.")
+        for reason in [Reason.unpricedModel, .invalidUsage] {
+            text.sample(records, [("reason", reason.text)], parked.byReason[reason.text] ?? 0)
+        }
+        let age = parked.oldestRecordedAt.map { max(0, now - $0) } ?? 0
+        text.seconds(
+            "metering_parked_oldest_seconds", .gauge, "How long the oldest of them has been kept.",
+            nanoseconds: UInt64(age) * 1_000)
     }
 
     private static func addJournal(_ figures: GatewayFigures, to text: inout MetricsText) {

@@ -35,6 +35,7 @@ enum RequestProblem: Error, Sendable {
     case member(String, problem: String)
     case noRule(String)
     case noReceipt(lag: UInt64)
+    case noParked
     case notReady([String])
     /// As many of these are being read as may be.
     case busy(String)
@@ -149,6 +150,12 @@ extension RequestProblem {
                 message:
                     "no rule \(JSONValue.string(name).text) is in force; the list of rules names them all")
         case .noReceipt(let lag): noReceipt(lag)
+        case .noParked:
+            Account(
+                status: 404, code: "PARKED_NOT_FOUND",
+                message:
+                    "no usage was parked under this request id; the list of parked usage names what is open",
+                param: "request_id")
         case .notReady(let reasons):
             Account(
                 status: 503, code: Reason.notReady.text, message: reasons.joined(separator: "; "),

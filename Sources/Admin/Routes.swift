@@ -16,6 +16,8 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     case catalogueVersions, catalogueVersion, catalogueFile, catalogueModels, catalogueDiff
     case importCatalogue, approveCatalogue
     case receipt
+    case quote, calculatePlatform, calculateBYOK, calculateComparison
+    case parkedUsage, settleParked, discardParked
     case openAccounts, account, changeAccount
 
     /// The longest body, or nil where a body means nothing.
@@ -23,7 +25,8 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
         switch self {
         case .allocate, .changeAccount, .approveCatalogue: AdminLimits.bodyBytesMax
         case .applyRules, .createBYOKRule, .changePlatformRule, .changeBYOKRule, .withdrawPlatformRule,
-            .withdrawBYOKRule:
+            .withdrawBYOKRule, .quote, .calculatePlatform, .calculateBYOK, .calculateComparison,
+            .settleParked, .discardParked:
             AdminLimits.bodyBytesMax
         case let endpoint where endpoint.isBodyOptional: AdminLimits.bodyBytesMax
         case .importCatalogue, .simulate, .startShadow: AdminLimits.catalogueBodyBytesMax
@@ -106,6 +109,13 @@ struct Route: Sendable {
         Route(.post, "/api/v1/pricing/catalogue/import", .importCatalogue),
         Route(.post, "/api/v1/pricing/catalogue/approve", .approveCatalogue),
         Route(.get, "/api/v1/receipts/{...}", .receipt),
+        Route(.post, "/api/v1/quotes", .quote),
+        Route(.post, "/api/v1/pricing/calculate/platform", .calculatePlatform),
+        Route(.post, "/api/v1/pricing/calculate/byok", .calculateBYOK),
+        Route(.post, "/api/v1/pricing/calculate/comparison", .calculateComparison),
+        Route(.get, "/api/v1/usage/parked", .parkedUsage),
+        Route(.post, "/api/v1/usage/parked/settle", .settleParked),
+        Route(.post, "/api/v1/usage/parked/discard", .discardParked),
         Route(.post, "/api/v1/accounts", .openAccounts),
         Route(.get, "/api/v1/accounts/{...}", .account),
         Route(.patch, "/api/v1/accounts/{...}", .changeAccount),

@@ -36,7 +36,8 @@ extension AdminDesk {
 
     /// The types a statement may be asked for.
     static let transactionTypes = [
-        UsageState.charged.transactionType, UsageState.parked.transactionType, TransactionKind.allocated,
+        UsageState.charged.transactionType, UsageState.parked.transactionType,
+        UsageState.settled.transactionType, UsageState.discarded.transactionType, TransactionKind.allocated,
         TransactionKind.expired, TransactionKind.accountOpened, TransactionKind.accountChanged,
     ]
 
@@ -99,6 +100,7 @@ extension UsageRow {
                 "rule_id": rules[figures.ruleNumber], "rule_version": .integer(figures.ruleVersion),
                 "catalogue_version": .integer(figures.catalogueVersion),
                 "standard_tier_used": .bool(figures.flags & 1 == 1),
+                "quote_pinned": .bool(figures.flags & 2 == 2),
             ],
             "parked_reason": parkedReason.map { .string($0) } ?? .null,
             "sequence": .integer(figures.sequence), "created_at": .instant(figures.recordedAt),

@@ -1816,7 +1816,7 @@ const ProtobufCMessageDescriptor tollgate__v1__quote_request__descriptor =
   (ProtobufCMessageInit) tollgate__v1__quote_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tollgate__v1__quote_response__field_descriptors[14] =
+static const ProtobufCFieldDescriptor tollgate__v1__quote_response__field_descriptors[25] =
 {
   {
     "charge",
@@ -1986,27 +1986,170 @@ static const ProtobufCFieldDescriptor tollgate__v1__quote_response__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "fee",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__QuoteResponse, fee),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ratio_billionths",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    offsetof(Tollgate__V1__QuoteResponse, markup_case),
+    offsetof(Tollgate__V1__QuoteResponse, ratio_billionths),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fixed_charge",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    offsetof(Tollgate__V1__QuoteResponse, markup_case),
+    offsetof(Tollgate__V1__QuoteResponse, fixed_charge),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "min_charge",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__QuoteResponse, min_charge),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "min_charge_binds",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__QuoteResponse, min_charge_binds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "allowance_left",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__QuoteResponse, allowance_left),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unlimited",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__QuoteResponse, unlimited),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "alternative_allowance_used",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__QuoteResponse, alternative_allowance_used),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "byok_saving",
+    23,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    offsetof(Tollgate__V1__QuoteResponse, has_byok_saving_case),
+    offsetof(Tollgate__V1__QuoteResponse, byok_saving),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "input_tokens_above",
+    24,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Tollgate__V1__QuoteResponse, has_input_tokens_above_case),
+    offsetof(Tollgate__V1__QuoteResponse, input_tokens_above),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "off_peak",
+    25,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__QuoteResponse, off_peak),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tollgate__v1__quote_response__field_indices_by_name[] = {
   4,   /* field[4] = affordable_output_tokens */
+  19,   /* field[19] = allowance_left */
   5,   /* field[5] = allowance_used */
+  21,   /* field[21] = alternative_allowance_used */
   11,   /* field[11] = alternative_charge */
   2,   /* field[2] = available */
   6,   /* field[6] = available_after */
   1,   /* field[1] = base_cost */
+  22,   /* field[22] = byok_saving */
   8,   /* field[8] = catalogue_version */
   0,   /* field[0] = charge */
   13,   /* field[13] = expires_at */
+  14,   /* field[14] = fee */
+  16,   /* field[16] = fixed_charge */
+  23,   /* field[23] = input_tokens_above */
   10,   /* field[10] = lines */
+  17,   /* field[17] = min_charge */
+  18,   /* field[18] = min_charge_binds */
+  24,   /* field[24] = off_peak */
   12,   /* field[12] = quote_token */
+  15,   /* field[15] = ratio_billionths */
   7,   /* field[7] = rule_version */
   9,   /* field[9] = standard_tier_used */
   3,   /* field[3] = sufficient */
+  20,   /* field[20] = unlimited */
 };
 static const ProtobufCIntRange tollgate__v1__quote_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 0, 25 }
 };
 const ProtobufCMessageDescriptor tollgate__v1__quote_response__descriptor =
 {
@@ -2016,7 +2159,7 @@ const ProtobufCMessageDescriptor tollgate__v1__quote_response__descriptor =
   "Tollgate__V1__QuoteResponse",
   "tollgate.v1",
   sizeof(Tollgate__V1__QuoteResponse),
-  14,
+  25,
   tollgate__v1__quote_response__field_descriptors,
   tollgate__v1__quote_response__field_indices_by_name,
   1,  tollgate__v1__quote_response__number_ranges,
@@ -3356,18 +3499,20 @@ const ProtobufCEnumDescriptor tollgate__v1__hold_policy__descriptor =
   tollgate__v1__hold_policy__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue tollgate__v1__receipt_state__enum_values_by_number[3] =
+static const ProtobufCEnumValue tollgate__v1__receipt_state__enum_values_by_number[4] =
 {
   { "RECEIPT_STATE_UNSPECIFIED", "TOLLGATE__V1__RECEIPT_STATE__RECEIPT_STATE_UNSPECIFIED", 0 },
   { "CHARGED", "TOLLGATE__V1__RECEIPT_STATE__CHARGED", 1 },
   { "PARKED", "TOLLGATE__V1__RECEIPT_STATE__PARKED", 2 },
+  { "DISCARDED", "TOLLGATE__V1__RECEIPT_STATE__DISCARDED", 3 },
 };
 static const ProtobufCIntRange tollgate__v1__receipt_state__value_ranges[] = {
-{0, 0},{0, 3}
+{0, 0},{0, 4}
 };
-static const ProtobufCEnumValueIndex tollgate__v1__receipt_state__enum_values_by_name[3] =
+static const ProtobufCEnumValueIndex tollgate__v1__receipt_state__enum_values_by_name[4] =
 {
   { "CHARGED", 1 },
+  { "DISCARDED", 3 },
   { "PARKED", 2 },
   { "RECEIPT_STATE_UNSPECIFIED", 0 },
 };
@@ -3378,9 +3523,9 @@ const ProtobufCEnumDescriptor tollgate__v1__receipt_state__descriptor =
   "ReceiptState",
   "Tollgate__V1__ReceiptState",
   "tollgate.v1",
-  3,
+  4,
   tollgate__v1__receipt_state__enum_values_by_number,
-  3,
+  4,
   tollgate__v1__receipt_state__enum_values_by_name,
   1,
   tollgate__v1__receipt_state__value_ranges,

@@ -12,6 +12,9 @@ public struct ReportCounts: Sendable {
     public var charged = 0
     public var parked = 0
     public var duplicates = 0
+    /// Parked records that were charged after all, and that were given up.
+    public var settled = 0
+    public var discarded = 0
     public var refused = 0
     public var quotes = 0
     /// Nanocredits charged, by credential source.
@@ -43,6 +46,15 @@ public struct ReportCounts: Sendable {
         }
     }
 
+    /// Counts the end of a parked record.
+    mutating func count(end receipt: Receipt, source: CredentialSource) {
+        if receipt.state == .discarded { discarded += 1 } else { settled += 1 }
+        switch source {
+        case .platform: platformCharged += Int128(receipt.charge)
+        case .byok: byokCharged += Int128(receipt.charge)
+        }
+    }
+
     /// Whether there is anything to merge.
     var isWorthMerging: Bool { charged + parked + duplicates + refused + quotes > 0 }
 
@@ -50,6 +62,8 @@ public struct ReportCounts: Sendable {
         charged += other.charged
         parked += other.parked
         duplicates += other.duplicates
+        settled += other.settled
+        discarded += other.discarded
         refused += other.refused
         quotes += other.quotes
         platformCharged += other.platformCharged
@@ -66,6 +80,8 @@ public struct ReportCounts: Sendable {
         charged = 0
         parked = 0
         duplicates = 0
+        settled = 0
+        discarded = 0
         refused = 0
         quotes = 0
         platformCharged = 0

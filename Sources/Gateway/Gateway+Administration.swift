@@ -47,15 +47,6 @@ public enum OpeningOutcome: Hashable, Sendable {
     case badPath(AccountPath.Fault)
 }
 
-/// A charge with every factor, recomputed from the versions it was pinned to.
-public struct ChargeExplanation: Sendable {
-    /// The row of the history.
-    public var row: UsageRow
-    public var explanation: Explanation
-    /// The recomputed fee is the one that was charged, to the nanocredit.
-    public var agrees: Bool
-}
-
 extension Gateway {
     /// Opens accounts, all in one go. One result for each, in their order.
     public func open(_ openings: [AccountOpening]) async -> [OpeningOutcome] {
@@ -232,51 +223,6 @@ extension Gateway {
         let deadline = ContinuousClock.now + timeout
         while history.position.lsn < wanted, ContinuousClock.now < deadline {
             try await Task.sleep(for: .milliseconds(5))
-        }
-    }
-
-    /// Recomputes a charge from the versions it was pinned to; nil when the request is not in the history.
-    public func explain(
-        requestID: [UInt8], organisation: [UInt8]? = nil
-    ) throws(AdministrationError) -> ChargeExplanation? {
-        guard
-            let row = try storing({ () throws(StoreError) in
-                try history.usage(requestID: requestID, organisation: organisation)
-            })
-        else { return nil }
-        let store = PriceBookStore(control, clock: clock)
-        do {
-            var book = priceBook
-            let version = row.figures.catalogueVersion
-            if version != book.catalogueVersion, let stored = try control.catalogue(version) {
-                book = try PriceBook(
-                    catalogue: try store.catalogue(stored), rules: book.rules,
-                    creditValue: settings.creditValue)
-            }
-            return try row.content.withView { content in
-                let record = try RecordContent.read(content)
-                let explanation = row.tier.withView { tier in
-                    book.explain(
-                        record, tier: tier,
-                        ruleVersion: row.figures.state == .charged ? row.figures.ruleVersion : nil)
-                }
-                var agrees = false
-                switch explanation {
-                case .priced(let priced):
-                    agrees =
-                        priced.fee == row.figures.fee && priced.baseCost == row.figures.baseCostPicodollars
-                case .parked(let reason, _): agrees = "\(reason.name)" == row.parkedReason
-                case .refused: break
-                }
-                return ChargeExplanation(row: row, explanation: explanation, agrees: agrees)
-            }
-        } catch let error as StoreError {
-            throw .store(error)
-        } catch {
-            throw .store(
-                .damagedRow(
-                    file: .history, table: "usage_rows", key: "\(row.id)", path: row.account,
-                    reason: "\(error)"))
         }
     }
 

@@ -145,7 +145,8 @@ extension Gateway {
         }
     }
 
-    private func book(
+    /// A book of a stored catalogue.
+    func book(
         of stored: CatalogueVersion, rules: RuleBook
     ) throws(AdministrationError) -> PriceBook {
         do throws(PricingError) {

@@ -39,6 +39,7 @@ struct GatewayParts {
     let clock: any TimeSource
     let lock: DirectoryLock
     let memory: MemoryReserve
+    let signer: QuoteSigner
 }
 
 extension Gateway {
@@ -71,6 +72,9 @@ extension Gateway {
                 found: record.identity.creditValue, wanted: settings.creditValue.dollarsText)
         }
         let book = try PriceBookStore(control, clock: clock).loadOrMake(creditValue: settings.creditValue)
+        let signer = try wrap(GatewayError.store) { () throws(StoreError) in
+            try quoteSigner(control, entropy: entropy)
+        }
         let secret = HashKey(record.hashKey)
         let ledger = Ledger(
             secret: secret, shardCount: record.identity.shardCount, idsMax: settings.idsMax)
@@ -100,7 +104,7 @@ extension Gateway {
             settings: settings,
             parts: GatewayParts(
                 ledger: ledger, journal: journal, control: control, checkpoints: checkpoints,
-                history: history, clock: clock, lock: lock, memory: memory),
+                history: history, clock: clock, lock: lock, memory: memory, signer: signer),
             book: book, recovery: report, logger: logger)
         try gateway.begin()
         return gateway
@@ -136,6 +140,24 @@ extension Gateway {
         return try ControlStore(
             directory: settings.dataDirectory, identity: isNew ? identity : nil, hashKey: entropy.bytes(16),
             now: clock.wallMicroseconds())
+    }
+
+    /// The secret behind quote tokens, made at the first start: a token outlives a restart.
+    private static func quoteSigner(
+        _ control: ControlStore, entropy: any Entropy
+    ) throws(StoreError) -> QuoteSigner {
+        let name = "quotes.secret"
+        if let text = try control.setting(name) {
+            guard let key = Hexadecimal.bytes(text), key.count == MessageCode.keyBytes else {
+                throw StoreError.damagedRow(
+                    file: .control, table: "settings", key: name, path: "",
+                    reason: "it is not 64 hexadecimal digits; remove the row and outstanding quotes with it")
+            }
+            return QuoteSigner(key: key)
+        }
+        let key = entropy.bytes(MessageCode.keyBytes)
+        try control.set(name, to: Hexadecimal.text(key))
+        return QuoteSigner(key: key)
     }
 
     /// Restores the accounts from the checkpoint and replays the journal behind it.

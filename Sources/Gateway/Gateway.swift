@@ -31,6 +31,8 @@ public final class Gateway: Sendable {
     let counters = Counters()
     let lock: DirectoryLock
     let memory: MemoryReserve
+    let signer: QuoteSigner
+    let pinnedBooks = PinnedBooks()
     /// What happened at start.
     public let recovery: RecoveryReport
 
@@ -64,6 +66,7 @@ public final class Gateway: Sendable {
         clock = parts.clock
         lock = parts.lock
         memory = parts.memory
+        signer = parts.signer
         self.book = Mutex(book)
         self.recovery = recovery
         self.logger = logger
@@ -96,9 +99,14 @@ public final class Gateway: Sendable {
     /// Held while another book is made and put in force, so that two changes follow each other.
     let bookChange = Mutex(())
 
-    /// Puts another book in force for every record decided from now on.
+    /// Puts another book in force for every record decided from now on. What quotes pinned of the one
+    /// before is kept.
     func replaceBook(_ newBook: PriceBook) {
-        book.withLock { $0 = newBook }
+        let old = book.withLock { book in
+            defer { book = newBook }
+            return book
+        }
+        if old.catalogueVersion != newBook.catalogueVersion { pinnedBooks.keep(old) }
         bookVersion.add(1, ordering: .acquiringAndReleasing)
     }
 
@@ -155,10 +163,13 @@ public final class Gateway: Sendable {
     /// Tells a listener nothing more.
     public func remove(_ listener: any DurabilityListener) { feed.durability.remove(listener) }
 
-    /// Asks history about ids that are older than what is remembered; the answers come on another thread,
-    /// in the order of `keys`.
-    public func askHistory(_ keys: [RecordKeys], then answer: @escaping @Sendable ([HistoryAnswer]) -> Void) {
-        workers.withLock { $0?.lookups.ask(keys.map(\.request), then: answer) }
+    /// Asks history about ids that are older than what is remembered, and makes the books that quotes have
+    /// pinned; the answers come on another thread, in the order of `keys`.
+    public func askHistory(
+        _ keys: [RecordKeys], pinned: [PinnedVersions] = [],
+        then answer: @escaping @Sendable ([HistoryAnswer]) -> Void
+    ) {
+        workers.withLock { $0?.lookups.ask(keys.map(\.request), pinned: pinned, then: answer) }
     }
 
     func merge(_ counts: inout ReportCounts) { counters.merge(&counts) }

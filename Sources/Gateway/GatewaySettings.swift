@@ -25,6 +25,8 @@ public struct GatewaySettings: Sendable {
 
     /// How many days before it begins users must be told that they will pay more; 0 for no such guard.
     public var noticeDays = 30
+    /// How long the token of a quote holds.
+    public var quoteValid = Duration.seconds(300)
 
     public init(dataDirectory: String) { self.dataDirectory = dataDirectory }
 }

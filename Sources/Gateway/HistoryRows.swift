@@ -18,6 +18,7 @@ public enum TransactionKind {
 struct HistoryRows: ~Copyable {
     private let kinds: (allocated: [UInt8], expired: [UInt8], opened: [UInt8], changed: [UInt8])
     private var details = BytePacker(capacity: 512)
+    private var extra = BytePacker(capacity: 256)
 
     init() {
         kinds = (
@@ -40,11 +41,15 @@ struct HistoryRows: ~Copyable {
             }
             let place = Place(lsn: lsn, shard: UInt16(shard), sequence: sequence, time: time.microseconds)
             switch entry {
-            case .charged(let charge): try add(charge, place, to: &writer)
+            case .charged(let charge):
+                try add(charge, place, state: charge.state == .parked ? .parked : .charged, to: &writer)
             case .granted(let grant): try add(grant, place, to: &writer)
             case .grantEnded(let ended): try add(ended, place, to: &writer)
             case .accountOpened(let opened): try add(opened, place, to: &writer)
             case .accountChanged(let changed): try add(changed, place, to: &writer)
+            case .parkedSettled(let end): try add(end.charge, place, end: end, state: .settled, to: &writer)
+            case .parkedDiscarded(let end):
+                try add(end.charge, place, end: end, state: .discarded, to: &writer)
             }
             lsn += 1
         }
@@ -58,7 +63,10 @@ struct HistoryRows: ~Copyable {
         var time: Int64
     }
 
-    private func add(_ entry: ChargeEntry, _ place: Place, to writer: inout HistoryWriter) throws {
+    private mutating func add(
+        _ entry: ChargeEntry, _ place: Place, end: ParkedEndEntry? = nil, state: UsageState,
+        to writer: inout HistoryWriter
+    ) throws {
         let record = try RecordContent.read(entry.content)
         var row = HistoryUsage()
         row.figures.lsn = place.lsn
@@ -68,7 +76,7 @@ struct HistoryRows: ~Copyable {
         row.figures.eventTime = record.eventTime.microseconds
         row.figures.idKey = entry.key
         row.figures.digest = entry.digest
-        row.figures.state = entry.state == .parked ? .parked : .charged
+        row.figures.state = state
         row.figures.credentialSource = record.credentialSource?.rawValue ?? 0
         row.figures.counts = UsageCounts(record.usage)
         row.figures.baseCostPicodollars = entry.baseCost
@@ -79,7 +87,7 @@ struct HistoryRows: ~Copyable {
         row.figures.ruleNumber = entry.ruleNumber
         row.figures.ruleVersion = entry.ruleVersion
         row.figures.catalogueVersion = entry.catalogueVersion
-        row.figures.flags = entry.standardTierUsed ? 1 : 0
+        row.figures.flags = (entry.standardTierUsed ? 1 : 0) | (record.quoteToken.isEmpty ? 0 : 2)
         row.account = record.account
         row.requestID = record.requestID
         row.provider = record.provider
@@ -91,6 +99,10 @@ struct HistoryRows: ~Copyable {
         }
         row.tier = entry.tier
         if entry.wallet != entry.account { row.wallet = record.account[0..<entry.walletPathCount] }
+        extra.clear()
+        OutcomeDetails.append(entry, end: end, to: &extra)
+        row.extra = extra.view
+        row.settles = end?.parkedSequence ?? 0
         try writer.add(row)
     }
 

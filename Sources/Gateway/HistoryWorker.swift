@@ -91,6 +91,7 @@ final class HistoryWorker {
 final class HistoryLookups: Sendable {
     private struct Question {
         var keys: [Hash128]
+        var pinned: [PinnedVersions]
         var answer: @Sendable ([HistoryAnswer]) -> Void
     }
 
@@ -98,15 +99,24 @@ final class HistoryLookups: Sendable {
     private let isStopping = Atomic<Bool>(false)
     private let wakeup = Wakeup()
     private let history: HistoryStore
+    private let loadBook: @Sendable (PinnedVersions) -> Void
     private let onFatal: @Sendable (StoreError) -> Void
 
-    init(_ history: HistoryStore, onFatal: @escaping @Sendable (StoreError) -> Void) {
+    /// - Parameter loadBook: makes a book that a quote has pinned, for the record that waits for it.
+    init(
+        _ history: HistoryStore, loadBook: @escaping @Sendable (PinnedVersions) -> Void,
+        onFatal: @escaping @Sendable (StoreError) -> Void
+    ) {
         self.history = history
+        self.loadBook = loadBook
         self.onFatal = onFatal
     }
 
-    func ask(_ keys: [Hash128], then answer: @escaping @Sendable ([HistoryAnswer]) -> Void) {
-        questions.withLock { $0.append(Question(keys: keys, answer: answer)) }
+    func ask(
+        _ keys: [Hash128], pinned: [PinnedVersions],
+        then answer: @escaping @Sendable ([HistoryAnswer]) -> Void
+    ) {
+        questions.withLock { $0.append(Question(keys: keys, pinned: pinned, answer: answer)) }
         wakeup.signal()
     }
 
@@ -136,6 +146,7 @@ final class HistoryLookups: Sendable {
     }
 
     private func answer(_ asked: [Question]) throws(StoreError) {
+        for versions in Set(asked.flatMap(\.pinned)) { loadBook(versions) }
         var found = try history.outcomes(asked.flatMap(\.keys))[...]
         for question in asked {
             question.answer(found.prefix(question.keys.count).map { HistoryAnswer($0) })
@@ -153,6 +164,17 @@ extension HistoryAnswer {
         self = .seen(
             RememberedOutcome(
                 digest: figures.digest, sequence: figures.sequence, charge: figures.charge,
-                state: figures.state == .parked ? .parked : .charged))
+                state: ReceiptState(figures.state)))
+    }
+}
+
+extension ReceiptState {
+    /// What stands after an outcome of the history.
+    init(_ state: UsageState) {
+        switch state {
+        case .charged, .settled: self = .charged
+        case .parked: self = .parked
+        case .discarded: self = .discarded
+        }
     }
 }

@@ -15,8 +15,10 @@ public struct PreparedReport: Sendable {
     fileprivate var contentEnd = 0
     /// Why the record goes no further.
     public fileprivate(set) var fault: Refusal?
-    /// The record is so old that history must be asked about its id first.
+    /// The record is so old that history must be asked about its id first, or `pinned` is to be made.
     public fileprivate(set) var needsHistory = false
+    /// What the record's quote has pinned and no book at hand holds.
+    public fileprivate(set) var pinned: PinnedVersions?
 
     public init() {}
 }
@@ -39,6 +41,8 @@ public struct Lane: ~Copyable {
     /// A draft that counts beside; nil without one.
     private var shadow: ShadowLane?
     private var shadowNumber: UInt64 = 0
+    /// What a quote's token is signed over; reused.
+    private var signing = BytePacker(capacity: 512)
 
     public init(_ gateway: Gateway) {
         self.gateway = gateway
@@ -92,6 +96,23 @@ public struct Lane: ~Copyable {
         prepared.contentEnd = contents.count
         prepared.keys.digest = maker.digest(contents.view[prepared.contentStart..<prepared.contentEnd])
         prepared.needsHistory = ledger.mayNeedHistory(prepared.keys, eventTime: record.eventTime)
+        if !record.quoteToken.isEmpty {
+            prepared.pinned = gateway.missingBook(record, book: book)
+            prepared.needsHistory = prepared.needsHistory || prepared.pinned != nil
+        }
+        return prepared
+    }
+
+    /// Asks for the lines that a quote will need. What is wrong with its account is said when it is priced.
+    public func prepare(quote record: UsageRecord) -> PreparedReport {
+        var prepared = PreparedReport()
+        do {
+            (prepared.keys.organisation, prepared.keys.account) = try ledger.keys.account(
+                unchecked: record.account)
+            ledger.prefetchSlots(prepared.keys)
+        } catch {
+            prepared.fault = Refusal(.invalidArgument, field: .account, fault: error)
+        }
         return prepared
     }
 
@@ -116,9 +137,13 @@ public struct Lane: ~Copyable {
             counts.count(refusal: closed.reason)
             return .refused(closed)
         }
-        let decision = ledger.report(
-            record, keys: prepared.keys, content: contents.view[prepared.contentStart..<prepared.contentEnd],
-            book: book, now: now, history: history, mark: &mark)
+        let content = contents.view[prepared.contentStart..<prepared.contentEnd]
+        let decision =
+            record.quoteToken.isEmpty
+            ? ledger.report(
+                record, keys: prepared.keys, content: content, book: book, now: now, history: history,
+                mark: &mark)
+            : decidePinned(record, prepared.keys, content, history: history)
         switch decision {
         case .receipt(let receipt):
             counts.count(receipt, source: record.credentialSource ?? .platform)
@@ -133,6 +158,17 @@ public struct Lane: ~Copyable {
             return .refused(Refusal(.overloaded))
         }
         return decision
+    }
+
+    /// Decides a record that carries a quote's token.
+    @inline(never)
+    private mutating func decidePinned(
+        _ record: UsageRecord, _ keys: RecordKeys, _ content: ByteView, history: HistoryAnswer
+    ) -> ReportDecision {
+        let (pin, pinnedBook) = gateway.pin(record, book: book)
+        return ledger.report(
+            record, keys: keys, content: content, book: pinnedBook, pin: pin, now: now, history: history,
+            mark: &mark)
     }
 
     /// The grammar of a path is only looked at when no account was found under it, or when its id met another
@@ -158,7 +194,8 @@ public struct Lane: ~Copyable {
         counts.quotes += 1
         var record = record
         if record.eventTime.microseconds <= 0 { record.eventTime = now }
-        return Quotes.quote(record, compare: compare, ledger: ledger, book: book, now: now, mark: &mark)
+        return gateway.quote(
+            record, compare: compare, book: book, now: now, using: &signing, mark: &mark)
     }
 
     /// What an account may spend now; nil when there is no such account.

@@ -46,7 +46,7 @@ public struct VerificationReport: Sendable {
 }
 
 /// Why a verification stops: a difference was found.
-private struct Difference: Error {
+struct Difference: Error {
     var text: String
 
     init(_ text: String) { self.text = text }
@@ -151,6 +151,8 @@ public final class OfflineDirectory {
         try checkTotals(ledger, &report)
         var auditor = Auditor(ledger)
         try audit(position, into: &auditor)
+        let open = try history.openParked()
+        try auditor.parked.check(listed: open)
         try auditTail(journal, after: position, into: &auditor)
         try auditor.check(ledger, position, &report)
     }
@@ -256,7 +258,7 @@ public final class OfflineDirectory {
         repeat {
             let page = try history.transactions(filter)
             for row in page.rows {
-                let lsn = auditor.add(row)
+                let lsn = try auditor.add(row)
                 guard lsn == expected else {
                     throw Difference(
                         "history: LSN \(expected) belongs before row \(row.id), which has LSN \(lsn)")
@@ -285,9 +287,13 @@ public final class OfflineDirectory {
             let count = reader.head.count
             guard firstLSN + UInt64(count) - 1 > position.lsn else { return count }
             var lsn = firstLSN
+            var sequence = reader.nextSequence
             while let (_, entry) = try reader.next() {
-                if lsn > position.lsn { try auditor.add(entry) }
+                if lsn > position.lsn {
+                    try auditor.add(entry, shard: reader.head.shard, sequence: sequence)
+                }
                 lsn += 1
+                sequence += 1
             }
             return count
         }
@@ -299,6 +305,7 @@ private struct Auditor {
     private(set) var charges: Int128 = 0
     private var balances: [[UInt8]: Int128] = [:]
     private var outcomes: [Hash128] = []
+    fileprivate var parked = ParkedAudit()
 
     init(_ ledger: Ledger) {
         // Every account has a sum, so that one without rows is compared too.
@@ -308,12 +315,20 @@ private struct Auditor {
     }
 
     /// Adds a row of the history; returns its LSN.
-    mutating func add(_ row: TransactionRow) -> UInt64 {
+    mutating func add(_ row: TransactionRow) throws -> UInt64 {
         switch row {
         case .usage(let row):
             charges += Int128(row.figures.charge)
             balances[Array(row.wallet.utf8), default: 0] -= Int128(row.figures.charge)
-            outcomes.append(row.figures.idKey)
+            switch row.figures.state {
+            case .charged: outcomes.append(row.figures.idKey)
+            case .parked:
+                outcomes.append(row.figures.idKey)
+                parked.park(row.figures.shard, row.figures.sequence, key: row.figures.idKey)
+            case .settled, .discarded:
+                let end = try row.extra.withView { try OutcomeDetails(reading: $0) }.end
+                parked.end(row.figures.shard, end?.parkedSequence ?? 0, key: row.figures.idKey)
+            }
             return row.figures.lsn
         case .credit(let row):
             balances[Array(row.account.utf8), default: 0] += Int128(row.amount)
@@ -322,22 +337,30 @@ private struct Auditor {
     }
 
     /// Adds an entry of the journal.
-    mutating func add(_ entry: Entry) throws {
+    mutating func add(_ entry: Entry, shard: Int, sequence: UInt64) throws {
         switch entry {
         case .charged(let charge):
-            let account = try RecordContent.read(charge.content).account
-            let isOwn = charge.wallet == charge.account
-            guard isOwn || charge.walletPathCount <= account.count else {
-                throw Difference("journal: a charge of \(account.text) names a wallet below it")
-            }
-            let wallet = isOwn ? account : account[0..<charge.walletPathCount]
-            charges += Int128(charge.charge)
-            balances[Array(wallet), default: 0] -= Int128(charge.charge)
+            try add(charge)
             outcomes.append(charge.key)
+            if charge.state == .parked { parked.park(UInt16(shard), sequence, key: charge.key) }
+        case .parkedSettled(let end), .parkedDiscarded(let end):
+            try add(end.charge)
+            parked.end(UInt16(shard), end.parkedSequence, key: end.charge.key)
         case .granted(let grant): balances[Array(grant.path), default: 0] += Int128(grant.amount)
         case .grantEnded(let ended): balances[Array(ended.path), default: 0] -= Int128(ended.amount)
         case .accountOpened, .accountChanged: break
         }
+    }
+
+    private mutating func add(_ charge: ChargeEntry) throws {
+        let account = try RecordContent.read(charge.content).account
+        let isOwn = charge.wallet == charge.account
+        guard isOwn || charge.walletPathCount <= account.count else {
+            throw Difference("journal: a charge of \(account.text) names a wallet below it")
+        }
+        let wallet = isOwn ? account : account[0..<charge.walletPathCount]
+        charges += Int128(charge.charge)
+        balances[Array(wallet), default: 0] -= Int128(charge.charge)
     }
 
     /// Compares with the ledger, and looks for a request id with two outcomes.
@@ -378,5 +401,12 @@ private struct Auditor {
                     + " (columns id_high and id_low of the view `usage`)")
         }
         report.add("request ids", "\(VerificationReport.grouped(outcomes.count)) outcomes, one for each id")
+        let (openCount, endedCount) = try parked.check()
+        if openCount + endedCount > 0 {
+            report.add(
+                "parked usage",
+                "\(VerificationReport.grouped(openCount)) open, \(VerificationReport.grouped(endedCount)) settled or"
+                    + " discarded, each once")
+        }
     }
 }

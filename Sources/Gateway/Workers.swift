@@ -24,7 +24,11 @@ final class Workers: Sendable {
     init(_ gateway: Gateway) throws {
         self.gateway = gateway
         let logger = gateway.logger
-        lookups = HistoryLookups(gateway.history) { Gateway.end(logger, $0) }
+        lookups = HistoryLookups(gateway.history) { [unowned gateway] versions in
+            gateway.makePinned(versions)
+        } onFatal: {
+            Gateway.end(logger, $0)
+        }
         let worker = Sending(try HistoryWorker(gateway))
         let lookups = lookups
         let started = [

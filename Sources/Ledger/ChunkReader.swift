@@ -68,6 +68,12 @@ public struct ChunkReader: Sendable {
             case .accountChanged:
                 let (time, entry) = try fields.accountChanged()
                 return (time, .accountChanged(entry))
+            case .parkedSettled:
+                let (time, entry) = try fields.parkedEnd()
+                return (time, .parkedSettled(entry))
+            case .parkedDiscarded:
+                let (time, entry) = try fields.parkedEnd()
+                return (time, .parkedDiscarded(entry))
             }
         } catch {
             throw .badField(kind: kind.rawValue, atByte: error.offset)

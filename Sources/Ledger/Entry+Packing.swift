@@ -28,12 +28,8 @@ extension BytePacker {
     }
 
     mutating func append(time: Timestamp, _ entry: ChargeEntry) {
-        // A head, four fixed words and at most seventeen numbers, beside the texts.
-        let bytesMax =
-            entry.tier.count + entry.draws.bytes.count + entry.content.count + 64
-            + 20 * BytePacker.numberBytesMax
         let start = count
-        append(bytesMax: bytesMax) { packer in
+        append(bytesMax: Self.bytesMax(entry)) { packer in
             packer.append(byte: 0)
             packer.append(byte: 0)
             packer.append(byte: EntryKind.charged.rawValue)
@@ -42,8 +38,15 @@ extension BytePacker {
         endEntry(from: start)
     }
 
+    /// What the fields of a charge take at the most: a head, four fixed words and at most seventeen numbers,
+    /// beside the texts.
+    static func bytesMax(_ entry: ChargeEntry) -> Int {
+        entry.tier.count + entry.draws.bytes.count + entry.content.count + 64
+            + 20 * BytePacker.numberBytesMax
+    }
+
     @inline(__always)
-    private static func append(time: Timestamp, _ entry: ChargeEntry, to packer: inout PackCursor) {
+    static func append(time: Timestamp, _ entry: ChargeEntry, to packer: inout PackCursor) {
         var flags: UInt8 = entry.state == .parked ? 1 : 0
         if entry.standardTierUsed { flags |= 2 }
         if entry.wallet != entry.account { flags |= 4 }

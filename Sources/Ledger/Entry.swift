@@ -199,6 +199,22 @@ public struct AccountChangedEntry: Sendable {
     public init() {}
 }
 
+/// The end of a parked record: charged after all, or given up.
+public struct ParkedEndEntry: Sendable {
+    /// The entry that parked it.
+    public var parkedSequence: UInt64 = 0
+    /// The counts were replaced by an administrator's.
+    public var isCorrected = false
+    /// Why, and who, for people.
+    public var reason = ByteView()
+    public var actor = ByteView()
+    /// What it came to, under the key and digest of the first report; `content` is the record that was
+    /// charged. For one that was given up, the parked outcome once more.
+    public var charge = ChargeEntry()
+
+    public init() {}
+}
+
 /// One change of a shard's state. Views point into the chunk it was read from.
 public enum Entry: Sendable {
     case charged(ChargeEntry)
@@ -206,6 +222,8 @@ public enum Entry: Sendable {
     case grantEnded(GrantEndedEntry)
     case accountOpened(AccountOpenedEntry)
     case accountChanged(AccountChangedEntry)
+    case parkedSettled(ParkedEndEntry)
+    case parkedDiscarded(ParkedEndEntry)
 }
 
 /// The first byte of an entry's fields.
@@ -215,6 +233,8 @@ enum EntryKind: UInt8 {
     case grantEnded = 3
     case accountOpened = 4
     case accountChanged = 5
+    case parkedSettled = 6
+    case parkedDiscarded = 7
 }
 
 /// Why an entry cannot be read: a newer version wrote it, or the ledger has a bug; damage on disk is

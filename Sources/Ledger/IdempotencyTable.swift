@@ -40,7 +40,15 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         var hashHigh: UInt32
         var eventSecond: UInt32
 
-        var state: ReceiptState { hashHigh & 1 == 0 ? .charged : .parked }
+        /// The lowest bit of the hash's high half says that nothing was charged; the charge then says
+        /// whether that is open (0) or given up.
+        var outcome: RememberedOutcome {
+            if hashHigh & 1 == 0 {
+                return RememberedOutcome(digest: digest, sequence: sequence, charge: charge, state: .charged)
+            }
+            return RememberedOutcome(
+                digest: digest, sequence: sequence, charge: 0, state: charge == 0 ? .parked : .discarded)
+        }
     }
 
     private static var rowsPerChunk: Int { 1 << 9 }
@@ -152,14 +160,52 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
                 let slot = unsafe line(bucket)[candidates.trailingZeroBitCount]
                 let row = unsafe row(Int(slot & Self.positionMask) - 1).pointee
                 if row.hash == key.low, row.hashHigh &>> 1 == UInt32(truncatingIfNeeded: key.high) &>> 1 {
-                    return RememberedOutcome(
-                        digest: row.digest, sequence: row.sequence, charge: row.charge, state: row.state)
+                    return row.outcome
                 }
                 candidates &= candidates - 1
             }
             if empties != 0 { return nil }
             bucket = next(bucket)
         }
+    }
+
+    /// Puts another outcome in the place of the one that is remembered of an id. False if none is.
+    mutating func replace(_ key: Hash128, outcome: RememberedOutcome) -> Bool {
+        guard let position = position(of: key) else { return false }
+        let row = unsafe row(position)
+        unsafe row.pointee.digest = outcome.digest
+        unsafe row.pointee.sequence = outcome.sequence
+        unsafe row.pointee.charge = Self.stored(outcome)
+        unsafe row.pointee.hashHigh = row.pointee.hashHigh & ~1 | Self.stateBit(outcome)
+        return true
+    }
+
+    private func position(of key: Hash128) -> Int? {
+        let tag = UInt32(truncatingIfNeeded: key.low &>> 52) &<< 20
+        var bucket = Self.bucket(of: key.low, count: bucketCount)
+        while true {
+            let empties = empties(bucket)
+            var candidates = unsafe tollgate_match16(line(bucket), ~Self.positionMask, tag) & ~empties
+            while candidates != 0 {
+                let slot = unsafe line(bucket)[candidates.trailingZeroBitCount]
+                let position = Int(slot & Self.positionMask) - 1
+                let row = unsafe row(position).pointee
+                if row.hash == key.low, row.hashHigh &>> 1 == UInt32(truncatingIfNeeded: key.high) &>> 1 {
+                    return position
+                }
+                candidates &= candidates - 1
+            }
+            if empties != 0 { return nil }
+            bucket = next(bucket)
+        }
+    }
+
+    @inline(__always)
+    private static func stateBit(_ outcome: RememberedOutcome) -> UInt32 { outcome.state == .charged ? 0 : 1 }
+
+    @inline(__always)
+    private static func stored(_ outcome: RememberedOutcome) -> Int64 {
+        outcome.state == .discarded ? 1 : outcome.charge
     }
 
     /// Remembers an id that is not there yet. `eventTime` decides later whether a retry is so old
@@ -176,11 +222,11 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
             unsafe chunks[chunk] = TableMemory.allocate(bytes: Self.chunkBytes)
                 .bindMemory(to: Row.self, capacity: Self.rowsPerChunk)
         }
-        let stateBit: UInt32 = outcome.state == .parked ? 1 : 0
         unsafe row(position).initialize(
             to: Row(
-                hash: key.low, digest: outcome.digest, sequence: outcome.sequence, charge: outcome.charge,
-                hashHigh: UInt32(truncatingIfNeeded: key.high) & ~1 | stateBit,
+                hash: key.low, digest: outcome.digest, sequence: outcome.sequence,
+                charge: Self.stored(outcome),
+                hashHigh: UInt32(truncatingIfNeeded: key.high) & ~1 | Self.stateBit(outcome),
                 // Rounded up, so that the horizon is never earlier than the record.
                 eventSecond: UInt32(clamping: eventTime / 1_000_000 + 1)))
         count += 1

@@ -71,6 +71,19 @@ public final class Ledger: Sendable {
         shards.prefetch(number)
     }
 
+    /// Asks for the cache lines that a quote will need: those of a report without its id.
+    @inline(__always)
+    public func prefetchSlots(_ keys: RecordKeys) {
+        let number = shard(of: keys.organisation)
+        let accounts = lookahead[number].accountSlots.load(ordering: .relaxed)
+        let mask = lookahead[number].accountMask.load(ordering: .relaxed)
+        unsafe tollgate_prefetch(
+            UnsafeRawPointer(
+                bitPattern: accounts + 8
+                    * UInt(bitPattern: Int(truncatingIfNeeded: keys.account.low) & mask)))
+        shards.prefetch(number)
+    }
+
     /// Asks for the account's row, whose place is in the lines that `prefetch` asked for.
     @inline(__always)
     public func prefetchAccount(_ keys: RecordKeys) {
@@ -84,15 +97,18 @@ public final class Ledger: Sendable {
     }
 
     /// Decides a report and applies it. `mark` is moved on to what the answer waits for.
+    ///
+    /// - Parameter pin: what the record's quote token comes to, for one that carries a token; `book` is then
+    ///   the one that holds what was pinned.
     public func report(
-        _ record: UsageRecord, keys: RecordKeys, content: ByteView, book: PriceBook,
+        _ record: UsageRecord, keys: RecordKeys, content: ByteView, book: PriceBook, pin: PricePin = .none,
         now: Timestamp, history: HistoryAnswer = .notAsked, mark: inout AnswerMark
     ) -> ReportDecision {
         let number = shard(of: keys.organisation)
         return shards[number].state.withLock { state in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
             let answer = state.report(
-                record, keys: keys, content: content, book: book, now: now, history: history)
+                record, keys: keys, content: content, book: book, pin: pin, now: now, history: history)
             mark.include(state)
             lookahead[number].update(state)
             return answer
@@ -184,12 +200,14 @@ public final class Ledger: Sendable {
 
     /// What a quote needs to know of an account; nil when there is no such account.
     public func quoteStanding(
-        of path: ByteView, record: UsageRecord, book: PriceBook, now: Timestamp, mark: inout AnswerMark
+        of path: ByteView, record: UsageRecord, book: PriceBook, compare: Bool = false, now: Timestamp,
+        mark: inout AnswerMark
     ) throws(AccountPath.Fault) -> QuoteStanding? {
         let organisationCount = try AccountPath.organisationCount(of: path)
         let (organisation, account) = keys.account(path, organisationCount: organisationCount)
         return shards[shard(of: organisation)].state.withLock { state in
-            let standing = state.quoteStanding(account, record: record, book: book, now: now)
+            let standing = state.quoteStanding(
+                account, record: record, book: book, compare: compare, now: now)
             mark.include(state)
             return standing
         }

@@ -8,6 +8,8 @@ public enum ReceiptState: UInt8, Hashable, Sendable {
     case charged = 1
     /// Kept unpriced, to be settled when a price or a correction arrives.
     case parked = 2
+    /// Was parked, and given up: nothing was charged.
+    case discarded = 3
 }
 
 /// The durable answer to a report. Amounts are in nanocredits, the base cost in picodollars.

@@ -12,6 +12,17 @@ extension ShardState {
     }
 
     mutating func applyCharge(_ entry: ChargeEntry, time: Timestamp, eventTime: Timestamp) {
+        takeCharge(entry, time: time)
+        remember(
+            entry.key,
+            RememberedOutcome(
+                digest: entry.digest, sequence: sequence, charge: entry.charge, state: entry.state),
+            eventTime: eventTime.microseconds)
+    }
+
+    /// Moves what a charge moves; what is remembered of its id is the caller's.
+    @inline(__always)
+    mutating func takeCharge(_ entry: ChargeEntry, time: Timestamp) {
         advance(to: time)
         let charge = entry.charge
         if charge > 0 {
@@ -31,10 +42,6 @@ extension ShardState {
             useAllowance(entry.allowanceUsed, of: entry.wallet, rule: entry.ruleNumber, month: entry.month)
         }
         if charge > 0 || entry.allowanceUsed > 0 { markDirty(entry.wallet) }
-        remember(
-            entry.key,
-            RememberedOutcome(digest: entry.digest, sequence: sequence, charge: charge, state: entry.state),
-            eventTime: eventTime.microseconds)
     }
 
     /// Remembers what came of an id, and forgets the oldest that history holds where the bound is reached.

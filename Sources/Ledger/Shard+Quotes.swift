@@ -3,12 +3,24 @@
 import Bytes
 import Pricing
 
+/// What a priced record would take from a wallet, in nanocredits: `charge = fee - allowanceUsed`.
+public struct QuotedCharge: Hashable, Sendable {
+    public var fee: Int64 = 0
+    public var charge: Int64 = 0
+    /// What the month's allowance would pay, and what of it is left before.
+    public var allowanceUsed: Int64 = 0
+    public var allowanceLeft: Int64 = 0
+
+    public init() {}
+}
+
 /// A priced quote against an account's standing. Amounts are in nanocredits.
 public struct QuoteStanding: Sendable {
     public var pricing: PricingOutcome
-    /// What would be taken from the wallet, and what the month's allowance would pay.
-    public var charge: Int64
-    public var allowanceUsed: Int64
+    /// What would be taken from the wallet; zeros where it has no price.
+    public var own = QuotedCharge()
+    /// The same under the other credential source, where it was asked for and has a price.
+    public var alternative: QuotedCharge?
     public var available: Int64
     public var unlimited: Bool
     public var tier: [UInt8]
@@ -17,7 +29,7 @@ public struct QuoteStanding: Sendable {
 extension ShardState {
     /// Prices a record as a report of it would be priced now. Nil when there is no such account.
     mutating func quoteStanding(
-        _ hash: Hash128, record: UsageRecord, book: PriceBook, now: Timestamp
+        _ hash: Hash128, record: UsageRecord, book: PriceBook, compare: Bool, now: Timestamp
     ) -> QuoteStanding? {
         guard let account = find(hash) else { return nil }
         let standing = standing(of: account)
@@ -27,21 +39,36 @@ extension ShardState {
         let (available, overflow) = row.balance.addingReportingOverflow(row.overdraftLimit)
         let tier = tier(standing.tier)
         var answer = QuoteStanding(
-            pricing: book.price(record, tier: tier), charge: 0, allowanceUsed: 0,
-            available: overflow ? .max : available, unlimited: row.unlimited, tier: Array(tier))
+            pricing: book.price(record, tier: tier), available: overflow ? .max : available,
+            unlimited: row.unlimited, tier: Array(tier))
         if standing.status != .active {
             answer.pricing = .refused(
                 Refusal(standing.status == .closed ? .accountClosed : .accountSuspended, field: .account))
         }
-        if case .priced(let priced) = answer.pricing {
-            if priced.monthlyAllowance > 0 {
-                let left = allowanceLeft(
-                    of: wallet, rule: priced.ruleNumber, month: CalendarMonth(containing: record.eventTime),
-                    monthly: priced.monthlyAllowance)
-                answer.allowanceUsed = min(left, priced.fee)
+        guard case .priced(let priced) = answer.pricing else { return answer }
+        answer.own = quotedCharge(priced, of: wallet, at: record.eventTime)
+        if compare {
+            var other = record
+            other.credentialSource = record.credentialSource == .byok ? .platform : .byok
+            if case .priced(let priced) = book.price(other, tier: tier) {
+                answer.alternative = quotedCharge(priced, of: wallet, at: record.eventTime)
             }
-            answer.charge = priced.fee - answer.allowanceUsed
         }
         return answer
+    }
+
+    private func quotedCharge(
+        _ priced: PricedUsage, of wallet: UInt32, at eventTime: Timestamp
+    ) -> QuotedCharge {
+        var quoted = QuotedCharge()
+        quoted.fee = priced.fee
+        if priced.monthlyAllowance > 0 {
+            quoted.allowanceLeft = allowanceLeft(
+                of: wallet, rule: priced.ruleNumber, month: CalendarMonth(containing: eventTime),
+                monthly: priced.monthlyAllowance)
+            quoted.allowanceUsed = min(quoted.allowanceLeft, priced.fee)
+        }
+        quoted.charge = quoted.fee - quoted.allowanceUsed
+        return quoted
     }
 }

@@ -248,6 +248,11 @@ extension ShardState {
             try check(account: entry.account, path: entry.path)
             try check(tier: entry.tier, sequence: sequence + 1)
             applyAccountChanged(entry, time: time)
+        case .parkedSettled, .parkedDiscarded:
+            let (time, entry) = try fields.parkedEnd()
+            let eventTime = try RecordContent.eventTime(of: entry.charge.content)
+            try check(entry, kind: kind)
+            applyParkedEnd(entry, kind: kind, time: time, eventTime: eventTime)
         }
     }
 
@@ -271,6 +276,11 @@ extension ShardState {
                         digest: entry.digest, sequence: at, charge: -entry.amount, state: .charged),
                     eventTime: time.microseconds)
             }
+        case .parkedSettled, .parkedDiscarded:
+            let (_, entry) = try fields.parkedEnd()
+            rememberParkedEnd(
+                entry, kind: kind, sequence: at,
+                eventTime: try RecordContent.eventTime(of: entry.charge.content))
         case .grantEnded, .accountOpened, .accountChanged:
             break
         }

@@ -24,7 +24,7 @@ extension ShardState {
     /// Decides a report, stages its entry and applies it. O(1) but for the wallet's grants drawn and
     /// the depth of the path; allocates nothing.
     mutating func report(
-        _ record: UsageRecord, keys: RecordKeys, content: ByteView, book: PriceBook,
+        _ record: UsageRecord, keys: RecordKeys, content: ByteView, book: PriceBook, pin: PricePin,
         now: Timestamp, history: HistoryAnswer
     ) -> ReportDecision {
         if let first = ids.find(keys.request) { return repeated(first, keys: keys) }
@@ -57,8 +57,10 @@ extension ShardState {
         entry.content = content
         entry.walletPathCount = Int(accounts[wallet].pathCount)
         entry.tier = tier(standing.tier)
-        return decide(
-            record, &entry, pricing: book.price(record, tier: entry.tier), time: entryTime(now))
+        let pricing =
+            record.quoteToken.isEmpty
+            ? book.price(record, tier: entry.tier) : book.price(record, tier: entry.tier, pin: pin)
+        return decide(record, &entry, pricing: pricing, time: entryTime(now))
     }
 
     private mutating func decide(
@@ -91,7 +93,7 @@ extension ShardState {
     }
 
     /// Fixes the amounts of a priced report: the allowance, the charge, what each grant pays.
-    private mutating func decideCharge(
+    mutating func decideCharge(
         _ entry: inout ChargeEntry, priced: PricedUsage, eventTime: Timestamp, onInsufficient: OnInsufficient
     ) -> Refusal? {
         entry.baseCost = priced.baseCost
@@ -177,7 +179,7 @@ extension ShardState {
         return .receipt(receipt)
     }
 
-    private func receipt(for entry: ChargeEntry) -> Receipt {
+    func receipt(for entry: ChargeEntry) -> Receipt {
         var receipt = Receipt()
         receipt.state = entry.state
         receipt.parkedReason = entry.parkedReason

@@ -9,6 +9,8 @@
 // So a threshold or tier that is silent about a unit leaves its rate as it was, rather than billing cache
 // reads at the input rate because a price list names only the two main prices of its batch tier.
 
+import Bytes
+
 /// A rate, and where it was found.
 public struct FoundRate: Hashable, Sendable {
     /// Picodollars per unit.
@@ -93,4 +95,16 @@ extension ModelPrice {
 /// The words for the tier that everybody gets: nothing, `standard`, and OpenAI's `default`.
 enum StandardTier {
     static let names = ["standard", "default"]
+}
+
+/// The names of service tiers.
+public enum ServiceTierName {
+    /// Whether a name, in any letter case, stands for the tier that everybody gets.
+    public static func isStandard(_ name: ByteView) -> Bool {
+        if name.isEmpty { return true }
+        return StandardTier.names.contains { word in
+            word.utf8.count == name.count
+                && zip(word.utf8, 0..<name.count).allSatisfy { $0 == name[$1] | 0x20 }
+        }
+    }
 }

@@ -137,11 +137,7 @@ public final class PriceBook: Sendable {
             price: price, inputTokens: record.usage.inputTokens, serviceTier: record.serviceTier)
         let sum = tables.sum(split, row: row.index)
         if sum.isTooLarge || sum.unpricedUnit != nil { return [] }
-        return UsageUnit.allCases.filter { split[$0] > 0 }.map { unit in
-            // The sum of these fits, so each product does.
-            let rate = tables.rate(unit, row: row.index)
-            return QuoteLine(unit: unit, quantity: split[unit], rate: rate, amount: split[unit] * rate)
-        }
+        return lines(split, row: row.index, count: sum.units.nonzeroBitCount)
     }
 
     /// The most output tokens that `available` nanocredits pay for at the record's input; the output
@@ -152,31 +148,7 @@ public final class PriceBook: Sendable {
     public func affordableOutputTokens(
         _ record: UsageRecord, tier: ByteView, available: Int64
     ) -> UInt64? {
-        var trial = record
-        trial.usage.reasoningTokens = 0
-        trial.usage.outputAudioTokens = 0
-        trial.usage.outputImageTokens = 0
-        func fits(_ outputTokens: Int64) -> Bool {
-            trial.usage.outputTokens = outputTokens
-            guard case .priced(let priced) = price(trial, tier: tier) else { return false }
-            return priced.fee <= available
-        }
-        trial.usage.outputTokens = 0
-        guard case .priced(let without) = price(trial, tier: tier) else { return nil }
-        trial.usage.outputTokens = 1
-        guard case .priced(let one) = price(trial, tier: tier), one.baseCost > without.baseCost else {
-            return nil
-        }
-        // The fee never falls with more output: look for the last count that fits.
-        if fits(Usage.countMax) { return UInt64(Usage.countMax) }
-        if !fits(0) { return 0 }
-        var fitting: Int64 = 0
-        var tooMany = Usage.countMax
-        while tooMany - fitting > 1 {
-            let middle = fitting + (tooMany - fitting) / 2
-            if fits(middle) { fitting = middle } else { tooMany = middle }
-        }
-        return UInt64(fitting)
+        quoteDetails(record, tier: tier, available: available)?.affordableOutputTokens
     }
 }
 

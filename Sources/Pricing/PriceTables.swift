@@ -194,17 +194,20 @@ struct PriceTables: Sendable {
         return ruleSteps[index].value
     }
 
-    func pinnedOutcome(_ source: CredentialSource, ruleVersion: UInt32, provider: Int) -> RuleOutcome {
+    /// The rule version of that number, or nil if the book does not hold it.
+    func pinnedVersion(_ ruleVersion: UInt32) -> PinnedVersion? {
         var low = 0
         var high = pinnedVersions.count
         while low < high {
             let middle = (low + high) / 2
             if pinnedVersions[middle].version < ruleVersion { low = middle + 1 } else { high = middle }
         }
-        guard low < pinnedVersions.count, pinnedVersions[low].version == ruleVersion else {
-            return RuleOutcome(refusal: .noPricingRule)
-        }
-        let pinned = pinnedVersions[low]
+        guard low < pinnedVersions.count, pinnedVersions[low].version == ruleVersion else { return nil }
+        return pinnedVersions[low]
+    }
+
+    func pinnedOutcome(_ source: CredentialSource, ruleVersion: UInt32, provider: Int) -> RuleOutcome {
+        guard let pinned = pinnedVersion(ruleVersion) else { return RuleOutcome(refusal: .noPricingRule) }
         guard pinned.kind == RuleKind(source) else { return RuleOutcome(refusal: .credentialMismatch) }
         for index in pinned.overrides.range where pinnedOverrides[index].provider == UInt32(provider) {
             return pinnedOverrides[index].outcome

@@ -1,5 +1,6 @@
 // What pricing a record comes to, as plain values that cross the hot path without allocating.
 
+import Bytes
 import Money
 
 /// The answer to "what does this record cost its account?".
@@ -39,6 +40,30 @@ public struct PricedUsage: Sendable, Hashable {
         self.ruleVersion = ruleVersion
         self.standardTierUsed = standardTierUsed
         self.tierSlot = tierSlot
+    }
+}
+
+/// What a quote pinned, as a record that carries its token is priced.
+public enum PricePin: Sendable, Hashable {
+    /// The record carries no token.
+    case none
+    /// The token holds: this rule version, at the rates of that instant, in the book that goes with it.
+    case pinned(ruleVersion: UInt32, instant: Timestamp)
+    /// The token does not hold; a record that was not charged before is refused.
+    case refused(Refusal)
+}
+
+extension PriceBook {
+    /// What `record` costs an account of `tier`, by what a quote pinned or else by what is in force at the
+    /// record's event time.
+    public func price(
+        _ record: borrowing UsageRecord, tier: ByteView, pin: PricePin
+    ) -> PricingOutcome {
+        switch pin {
+        case .none: price(record, tier: tier)
+        case .pinned(let version, let instant): price(record, ruleVersion: version, at: instant)
+        case .refused(let refusal): .refused(refusal)
+        }
     }
 }
 

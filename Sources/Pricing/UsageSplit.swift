@@ -116,6 +116,23 @@ public struct UsageSplit: Hashable, Sendable {
     }
 }
 
+extension Refusal {
+    /// Why a record that was parked with `reason` is not priced; for counts that contradict each other with the
+    /// part and the whole that it exceeds.
+    public init(notPriced reason: Reason, field: RecordField, usage: Usage) {
+        self.init(reason, field: field)
+        guard reason == .invalidUsage else { return }
+        let counts = usage.counts
+        func isPart(_ index: Int) -> Bool { index >= 2 && index < 10 }
+        guard let index = counts.firstIndex(where: { $0.field == field }) else { return }
+        let whole = index == 1 || index >= 7 && isPart(index) ? usage.outputTokens : usage.inputTokens
+        let parts = index == 1 ? counts[7..<10] : counts[2..<7]
+        // Five parts of at most 10^12 each.
+        found = isPart(index) ? counts[index].count : parts.reduce(0) { $0 + $1.count }
+        expected = whole
+    }
+}
+
 extension Usage {
     /// Every count with its field: the two wholes, five parts of the input, three of the output, the rest.
     var counts: [(field: RecordField, count: Int64)] {

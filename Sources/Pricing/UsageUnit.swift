@@ -28,7 +28,10 @@ public enum UsageUnit: UInt8, Hashable, Sendable, CaseIterable {
     public static let count = 16
 
     /// The name in catalogues, quotes and explanations.
-    public var name: String {
+    public var name: String { wireName.description }
+
+    /// The name as a literal, which lives for ever and costs no allocation.
+    public var wireName: StaticString {
         switch self {
         case .input: "input"
         case .cacheRead: "cache_read"

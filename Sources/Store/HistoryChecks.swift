@@ -57,7 +57,7 @@ extension HistoryUsage {
             add(UInt64(requestID.count) << 32 | UInt64(parkedReason.count))
             add(UInt64(provider.count) << 32 | UInt64(model.count))
             add(UInt64(serviceTier.count) << 32 | UInt64(tier.count))
-            add(UInt64(content.count))
+            add(UInt64(extra.count) << 32 | UInt64(content.count))
             return unsafe CRC32C.checksum(
                 UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(words)[..<(8 * count)]))
         }
@@ -69,7 +69,8 @@ extension HistoryUsage {
         check = CRC32C.checksum(model, continuing: check)
         check = CRC32C.checksum(serviceTier, continuing: check)
         check = CRC32C.checksum(tier, continuing: check)
-        return CRC32C.checksum(content, continuing: check)
+        check = CRC32C.checksum(content, continuing: check)
+        return CRC32C.checksum(extra, continuing: check)
     }
 }
 

@@ -68,6 +68,7 @@ enum HistoryReader {
         row.figures.catalogueVersion = catalogueVersion
         row.figures.flags = flags
         row.content = statement.bytes(45)
+        row.extra = statement.bytes(46)
         guard Int64(row.check(id: id)) == statement.integer(44) else {
             throw damaged("usage_rows", id, row.account.text, "its checksum does not fit")
         }
@@ -136,7 +137,7 @@ extension UsageRow {
             wallet: row.wallet.isEmpty ? row.account.text : row.wallet.text, requestID: Array(row.requestID),
             parkedReason: row.parkedReason.isEmpty ? nil : row.parkedReason.text, provider: row.provider.text,
             model: row.model.text, serviceTier: row.serviceTier.isEmpty ? "standard" : row.serviceTier.text,
-            tier: row.tier.text, content: Array(row.content))
+            tier: row.tier.text, content: Array(row.content), extra: Array(row.extra))
     }
 }
 

@@ -29,12 +29,18 @@ public struct UsageCounts: Hashable, Sendable {
 public enum UsageState: UInt8, Hashable, Sendable, CaseIterable {
     case charged = 1
     case parked = 2
+    /// A parked outcome that was charged after all: a row of its own, behind the parked one.
+    case settled = 3
+    /// A parked outcome that was given up.
+    case discarded = 4
 
     /// The transaction type that people see.
     public var transactionType: String {
         switch self {
         case .charged: "deducted"
         case .parked: "parked"
+        case .settled: "settled"
+        case .discarded: "discarded"
         }
     }
 }
@@ -91,6 +97,10 @@ public struct HistoryUsage: Sendable {
     public var tier = ByteView()
     /// The record's canonical bytes, for `explain`.
     public var content = ByteView()
+    /// What the ledger keeps beside the columns, in its own form; empty without.
+    public var extra = ByteView()
+    /// For a settled or discarded outcome, the sequence of the parked one; on the way in only.
+    public var settles: UInt64 = 0
 
     @inlinable
     public init() {}
@@ -136,6 +146,7 @@ public struct UsageRow: Hashable, Sendable {
     public var serviceTier: String
     public var tier: String
     public var content: [UInt8]
+    public var extra: [UInt8] = []
 }
 
 /// An act on credits as the history has it.

@@ -8,7 +8,7 @@
 
 /// The history's schema. A published step is never edited: a change is another step.
 enum HistorySchema {
-    static let schema = Schema(file: .history, pageBytes: 8192, cacheKiB: 32 << 10, steps: [first])
+    static let schema = Schema(file: .history, pageBytes: 8192, cacheKiB: 32 << 10, steps: [first, second])
 
     /// The columns of `usage_rows`, in the order in which they are bound and read.
     static let usageColumns =
@@ -20,7 +20,7 @@ enum HistorySchema {
             "base_cost_picodollars", "fee_nanocredits", "charge_nanocredits", "allowance_used_nanocredits",
             "balance_after_nanocredits", "rule_number", "rule_version", "catalogue_version", "flags",
             "row_crc",
-            "content",
+            "content", "extra",
         ]
 
     static let countColumns = [
@@ -154,6 +154,52 @@ enum HistorySchema {
             account, kind, amount_nanocredits, balance_after_nanocredits, source, details,
             idempotency_key, expires_at, grant_id
         FROM credit_rows;
+
+        -- Both, in time order when ordered by id.
+        CREATE VIEW transactions AS
+        SELECT id, recorded_at, recorded_time, account, wallet,
+            CASE state WHEN 'charged' THEN 'deducted' ELSE state END AS type,
+            -charge_nanocredits AS amount_nanocredits, balance_after_nanocredits,
+            provider, model, input_tokens + output_tokens AS tokens, request_id AS reference,
+            NULL AS source, NULL AS details
+        FROM usage
+        UNION ALL
+        SELECT id, recorded_at, recorded_time, account, account, kind, amount_nanocredits,
+            balance_after_nanocredits, NULL, NULL, NULL, idempotency_key, source, details
+        FROM credits;
+        """
+
+    /// What an outcome keeps beside its columns (which grants paid; what a settlement settles), and which
+    /// parked outcomes are open: added and removed in the transaction that adds the rows.
+    private static let second = """
+        ALTER TABLE usage_rows ADD COLUMN extra BLOB NOT NULL DEFAULT x'';
+
+        CREATE TABLE parked_open (
+            id INTEGER PRIMARY KEY,
+            shard INTEGER NOT NULL,
+            sequence INTEGER NOT NULL,
+            reason TEXT NOT NULL
+        );
+        CREATE UNIQUE INDEX parked_open_by_sequence ON parked_open (shard, sequence);
+        CREATE INDEX parked_open_by_reason ON parked_open (reason);
+        INSERT INTO parked_open SELECT id, shard, sequence, coalesce(parked_reason, '')
+            FROM usage_rows WHERE state = 2;
+
+        DROP VIEW transactions;
+        DROP VIEW usage;
+        CREATE VIEW usage AS
+        SELECT id, lsn, shard, sequence, recorded_at, event_time,
+            strftime('%Y-%m-%dT%H:%M:%SZ', recorded_at / 1000000, 'unixepoch') AS recorded_time,
+            substr(account, 1, instr(account || '/', '/') - 1) AS organisation,
+            account, coalesce(wallet, account) AS wallet, request_id, id_low, id_high, digest,
+            CASE state WHEN 1 THEN 'charged' WHEN 2 THEN 'parked' WHEN 3 THEN 'settled'
+                WHEN 4 THEN 'discarded' END AS state, parked_reason,
+            CASE credential_source WHEN 1 THEN 'platform' WHEN 2 THEN 'byok' END AS credential_source,
+            provider, model, coalesce(service_tier, 'standard') AS service_tier, tier,
+            \(countColumns.joined(separator: ", ")),
+            base_cost_picodollars, fee_nanocredits, charge_nanocredits, allowance_used_nanocredits,
+            balance_after_nanocredits, rule_number, rule_version, catalogue_version, flags, content
+        FROM usage_rows;
 
         -- Both, in time order when ordered by id.
         CREATE VIEW transactions AS

@@ -19,6 +19,8 @@ public struct HistoryWriter: ~Copyable {
     private let rowsMax: Int
     private var usage: Statement
     private var credit: Statement
+    private var parked: Statement
+    private var parkedEnd: Statement
     /// The counts that are bound now: most are zero in most rows, and need not be bound again.
     private var boundCounts: UsageCounts?
     private(set) var keys = KeyBatch()
@@ -32,12 +34,16 @@ public struct HistoryWriter: ~Copyable {
             database, .history, Self.insert("usage_rows", HistorySchema.usageColumns.count))
         let credit = try Statement(
             database, .history, Self.insert("credit_rows", HistorySchema.creditColumns.count))
+        let parked = try Statement(database, .history, OpenParked.insert)
+        let parkedEnd = try Statement(database, .history, OpenParked.delete)
         self.position = position
         start = position
         self.hashKey = hashKey
         self.rowsMax = rowsMax
         self.usage = usage
         self.credit = credit
+        self.parked = parked
+        self.parkedEnd = parkedEnd
     }
 
     private static func insert(_ table: String, _ columnCount: Int) -> String {
@@ -92,7 +98,9 @@ public struct HistoryWriter: ~Copyable {
         usage.bind(Int64(figures.flags), at: 44)
         usage.bind(Int64(checked.check(id: id)), at: 45)
         usage.bind(blob: row.content, at: 46)
+        usage.bind(blob: row.extra, at: 47)
         try usage.run()
+        if figures.state != .charged { try noteParked(row, id: id) }
 
         let keyed = KeyedRow(id: id, isCredit: false)
         keys.add(.outcome, Key.hash(figures.idKey.low), keyed)
@@ -105,6 +113,23 @@ public struct HistoryWriter: ~Copyable {
         let shard = Int(figures.shard)
         position.eventTimeMax[shard] = max(position.eventTimeMax[shard], figures.eventTime)
         finish(figures.lsn, figures.recordedAt)
+    }
+
+    /// Keeps the list of open parked outcomes: a parked one enters it, its end takes it out.
+    private mutating func noteParked(_ row: HistoryUsage, id: Int64) throws(StoreError) {
+        switch row.figures.state {
+        case .charged: break
+        case .parked:
+            parked.bind(id, at: 1)
+            parked.bind(Int64(row.figures.shard), at: 2)
+            parked.bind(Int64(bitPattern: row.figures.sequence), at: 3)
+            parked.bind(text: row.parkedReason, at: 4)
+            try parked.run()
+        case .settled, .discarded:
+            parkedEnd.bind(Int64(row.figures.shard), at: 1)
+            parkedEnd.bind(Int64(bitPattern: row.settles), at: 2)
+            try parkedEnd.run()
+        }
     }
 
     /// Adds one act on credits; does nothing if its LSN was covered before.

@@ -163,56 +163,6 @@ public struct CallRefusal: Hashable, Sendable {
     public var isTemporary: Bool { code == 14 }
 }
 
-/// What a request would be charged. Amounts are nanocredits, the base cost picodollars.
-public struct Quote: Hashable, Sendable {
-    public var charge: Int64
-    public var baseCost: Int64
-    /// What the wallet may spend now, and afterwards.
-    public var available: Int64
-    public var availableAfter: Int64
-    public var sufficient: Bool
-    /// The most output tokens that `available` pays for; nil if output is free or the wallet unlimited.
-    public var affordableOutputTokens: UInt64?
-    public var allowanceUsed: Int64
-    public var ruleVersion: UInt32
-    public var catalogueVersion: UInt32
-    public var standardTierUsed: Bool
-    /// The charge under the other credential source, if it was asked for and a rule exists.
-    public var alternativeCharge: Int64?
-    /// Pins this quote's prices until `expiresAtMicroseconds`; give it back in `UsageReport.quoteToken`.
-    public var token: [UInt8]
-    public var expiresAtMicroseconds: Int64
-    /// Every factor of the base cost.
-    public var lines: [Line]
-
-    /// One factor: `amount = quantity * rate`, in picodollars.
-    public struct Line: Hashable, Sendable {
-        public var unit: String
-        public var quantity: UInt64
-        public var rate: Int64
-        public var amount: Int64
-    }
-
-    init(_ answer: QuoteAnswer) {
-        charge = answer.charge
-        baseCost = answer.baseCost
-        available = answer.available
-        availableAfter = answer.availableAfter
-        sufficient = answer.sufficient
-        affordableOutputTokens = answer.affordableOutputTokens
-        allowanceUsed = answer.allowanceUsed
-        ruleVersion = answer.ruleVersion
-        catalogueVersion = answer.catalogueVersion
-        standardTierUsed = answer.standardTierUsed
-        alternativeCharge = answer.alternativeCharge
-        token = Array(answer.quoteToken)
-        expiresAtMicroseconds = answer.expiresAt
-        lines = answer.lines.map {
-            Line(unit: $0.unit.text, quantity: $0.quantity, rate: $0.rate, amount: $0.amount)
-        }
-    }
-}
-
 /// What an account may spend, in nanocredits.
 public struct Balance: Hashable, Sendable {
     public var account: String

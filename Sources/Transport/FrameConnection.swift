@@ -201,7 +201,7 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     private func askHistory(_ frame: LateFrame) {
         let bound = NIOLoopBound(self, eventLoop: server.eventLoop)
         let eventLoop = server.eventLoop
-        server.gateway.askHistory(frame.keys) { answers in
+        server.gateway.askHistory(frame.keys, pinned: frame.pinned) { answers in
             eventLoop.execute { bound.value.resume(frame, history: answers) }
         }
     }

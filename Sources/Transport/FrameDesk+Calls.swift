@@ -49,9 +49,8 @@ extension FrameDesk {
                 return
             }
             answer(batch, callID: frame.callID, history: nil, to: &answers)
-        case .quote(let compare, let fault):
-            if let fault { return append(fault, callID: frame.callID, to: &answers) }
-            answerQuote(record, compare: compare, callID: frame.callID, to: &answers)
+        case .quote(_, let fault):
+            if let fault { append(fault, callID: frame.callID, to: &answers) }
         case .getBalance(let account):
             answerBalance(of: account, callID: frame.callID, to: &answers)
         case .ping(let payload):
@@ -64,7 +63,7 @@ extension FrameDesk {
         }
     }
 
-    private mutating func answerQuote(
+    mutating func answerQuote(
         _ record: UsageRecord, compare: Bool, callID: UInt64, to answers: inout Answers
     ) {
         let quoted: QuotedReport
@@ -72,30 +71,9 @@ extension FrameDesk {
         case .refused(let refusal): return append(refusal, callID: callID, to: &answers)
         case .quoted(let answer): quoted = answer
         }
-        var names = BytePacker(capacity: 256)
-        for line in quoted.lines { line.unit.withView { names.append(bytes: $0) } }
-        var answer = QuoteAnswer()
-        answer.charge = quoted.charge
-        answer.baseCost = quoted.baseCost
-        answer.available = quoted.available
-        answer.availableAfter = quoted.availableAfter
-        answer.sufficient = quoted.isSufficient
-        answer.affordableOutputTokens = quoted.affordableOutputTokens
-        answer.allowanceUsed = quoted.allowanceUsed
-        answer.ruleVersion = quoted.ruleVersion
-        answer.catalogueVersion = quoted.catalogueVersion
-        answer.standardTierUsed = quoted.standardTierUsed
-        answer.alternativeCharge = quoted.alternativeCharge
-        var start = 0
-        for line in quoted.lines {
-            let end = start + line.unit.utf8.count
-            answer.lines.append(
-                QuoteAnswerLine(
-                    unit: names.view[start..<end], quantity: line.quantity, rate: line.rate,
-                    amount: line.amount))
-            start = end
+        quoted.token.withView { token in
+            encoder.append(QuoteAnswer(quoted, token: token), in: .frame(callID: callID), to: &answers.output)
         }
-        encoder.append(answer, in: .frame(callID: callID), to: &answers.output)
         answers.count += 1
     }
 
@@ -136,6 +114,7 @@ extension FrameDesk {
     ) -> Bool {
         if batch.fault != nil { return false }
         var keys: [RecordKeys] = []
+        var pinned: [PinnedVersions] = []
         var needsHistory = false
         for index in 0..<batch.count {
             var prepared = PreparedReport()
@@ -144,9 +123,10 @@ extension FrameDesk {
             }
             needsHistory = needsHistory || prepared.needsHistory
             keys.append(prepared.keys)
+            if let versions = prepared.pinned { pinned.append(versions) }
         }
         lane.clearPrepared()
-        if needsHistory { setAside(keys, message: message, deadline: deadline) }
+        if needsHistory { setAside(keys, pinned: pinned, message: message, deadline: deadline) }
         return needsHistory
     }
 
@@ -174,5 +154,42 @@ extension FrameDesk {
         encoder.append(
             batchOf: batch.count, in: .frame(callID: callID), to: &answers.output, result: { results[$0] })
         answers.count += 1
+    }
+}
+
+extension QuoteAnswer {
+    init(_ quoted: QuotedReport, token: ByteView) {
+        self.init()
+        charge = quoted.own.charge
+        fee = quoted.own.fee
+        allowanceUsed = quoted.own.allowanceUsed
+        allowanceLeft = quoted.own.allowanceLeft
+        baseCost = quoted.baseCost
+        available = quoted.available
+        availableAfter = quoted.availableAfter
+        sufficient = quoted.isSufficient
+        unlimited = quoted.isUnlimited
+        affordableOutputTokens = quoted.affordableOutputTokens
+        ruleVersion = quoted.ruleVersion
+        catalogueVersion = quoted.catalogueVersion
+        standardTierUsed = quoted.standardTierUsed
+        switch quoted.details.effect {
+        case .times(let ratio): markup = .ratio(billionths: ratio.billionths)
+        case .fixed(let credits): markup = .fixed(credits.count)
+        }
+        minCharge = quoted.details.minCharge
+        minChargeBinds = quoted.details.minChargeBinds
+        inputTokensAbove = quoted.details.inputTokensAbove.map { UInt64($0) }
+        isOffPeak = quoted.details.isOffPeak
+        alternativeCharge = quoted.alternative?.charge
+        alternativeAllowanceUsed = quoted.alternative?.allowanceUsed ?? 0
+        byokSaving = quoted.byokSaving
+        quoteToken = token
+        expiresAt = quoted.expiresAt.microseconds
+        lines = quoted.details.lines.map { line in
+            QuoteAnswerLine(
+                unit: ByteView(line.unit.wireName), quantity: UInt64(line.quantity), rate: line.rate,
+                amount: line.amount)
+        }
     }
 }

@@ -47,6 +47,8 @@ struct ReceivedBytes {
 struct LateFrame: Sendable {
     var message: [UInt8]
     var keys: [RecordKeys]
+    /// What quotes have pinned and has to be made.
+    var pinned: [PinnedVersions]
     /// After this the client does not want to know any more.
     var deadline: NIODeadline
 }
@@ -67,10 +69,12 @@ struct FrameDesk: ~Copyable {
     /// few enough that their records stay in the first-level cache.
     static let recordsAtOnce = 64
 
-    /// A report between preparing and deciding.
+    /// A report between preparing and deciding, or a quote between preparing and pricing.
     private struct PendingCall {
         var callID: UInt64
         var prepared: PreparedReport
+        /// Whether a quote is to be compared; nil for a report.
+        var compare: Bool?
     }
 
     init(_ gateway: Gateway) {
@@ -122,10 +126,16 @@ struct FrameDesk: ~Copyable {
                 let prepared = lane.prepare(records[slot])
                 if prepared.needsHistory, prepared.fault == nil {
                     setAside(
-                        [prepared.keys], message: message, deadline: (since ?? .now()) + frame.timeout)
+                        [prepared.keys], pinned: prepared.pinned.map { [$0] } ?? [], message: message,
+                        deadline: (since ?? .now()) + frame.timeout)
                     continue
                 }
                 calls.append(PendingCall(callID: frame.callID, prepared: prepared))
+                if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
+            } else if case .quote(let compare, nil) = frame.call {
+                calls.append(
+                    PendingCall(
+                        callID: frame.callID, prepared: lane.prepare(quote: records[slot]), compare: compare))
                 if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
             } else {
                 decidePending(answers: &answers)
@@ -134,11 +144,15 @@ struct FrameDesk: ~Copyable {
         }
     }
 
-    /// Decides the reports that were prepared, in the order they came.
+    /// Decides the reports that were prepared and prices the quotes, in the order they came.
     private mutating func decidePending(answers: inout Answers) {
         if calls.isEmpty { return }
         lane.prefetch(calls.count) { calls[$0].prepared }
         for index in calls.indices {
+            if let compare = calls[index].compare {
+                answerQuote(records[index], compare: compare, callID: calls[index].callID, to: &answers)
+                continue
+            }
             append(
                 lane.decide(records[index], calls[index].prepared), callID: calls[index].callID, to: &answers)
         }
@@ -147,8 +161,10 @@ struct FrameDesk: ~Copyable {
     }
 
     /// Keeps a frame until history has said what it holds of its ids.
-    mutating func setAside(_ keys: [RecordKeys], message: ByteView, deadline: NIODeadline) {
-        late.append(LateFrame(message: Array(message), keys: keys, deadline: deadline))
+    mutating func setAside(
+        _ keys: [RecordKeys], pinned: [PinnedVersions], message: ByteView, deadline: NIODeadline
+    ) {
+        late.append(LateFrame(message: Array(message), keys: keys, pinned: pinned, deadline: deadline))
     }
 
     /// Takes up a frame that waited for history. Returns what its answer waits for.

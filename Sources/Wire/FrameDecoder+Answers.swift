@@ -58,7 +58,7 @@ extension FrameDecoder {
     private func read(_ message: UnsafeMutablePointer<Tollgate__V1__Receipt>) -> Receipt {
         var receipt = Receipt()
         unsafe receipt.state =
-            message.pointee.state == TOLLGATE__V1__RECEIPT_STATE__PARKED ? .parked : .charged
+            ReceiptState(rawValue: UInt8(clamping: message.pointee.state.rawValue)) ?? .charged
         unsafe receipt.sequence = message.pointee.sequence
         unsafe receipt.charge = message.pointee.charge
         unsafe receipt.balance = message.pointee.balance
@@ -97,6 +97,7 @@ extension FrameDecoder {
         if alternative == TOLLGATE__V1__QUOTE_RESPONSE__HAS_ALTERNATIVE_CHARGE_ALTERNATIVE_CHARGE {
             unsafe quote.alternativeCharge = message.pointee.alternative_charge
         }
+        unsafe readBreakdown(message, into: &quote)
         for index in 0..<(unsafe message.pointee.n_lines) {
             guard let line = unsafe message.pointee.lines[index] else { continue }
             quote.lines.append(
@@ -105,6 +106,33 @@ extension FrameDecoder {
                     rate: line.pointee.rate, amount: line.pointee.amount))
         }
         return quote
+    }
+
+    private func readBreakdown(
+        _ message: UnsafeMutablePointer<Tollgate__V1__QuoteResponse>, into quote: inout QuoteAnswer
+    ) {
+        unsafe quote.fee = message.pointee.fee
+        switch unsafe message.pointee.markup_case {
+        case TOLLGATE__V1__QUOTE_RESPONSE__MARKUP_RATIO_BILLIONTHS:
+            unsafe quote.markup = .ratio(billionths: message.pointee.ratio_billionths)
+        case TOLLGATE__V1__QUOTE_RESPONSE__MARKUP_FIXED_CHARGE:
+            unsafe quote.markup = .fixed(message.pointee.fixed_charge)
+        default: break
+        }
+        unsafe quote.minCharge = message.pointee.min_charge
+        unsafe quote.minChargeBinds = message.pointee.min_charge_binds != 0
+        unsafe quote.allowanceLeft = message.pointee.allowance_left
+        unsafe quote.unlimited = message.pointee.unlimited != 0
+        unsafe quote.alternativeAllowanceUsed = message.pointee.alternative_allowance_used
+        let saving = unsafe message.pointee.has_byok_saving_case
+        if saving == TOLLGATE__V1__QUOTE_RESPONSE__HAS_BYOK_SAVING_BYOK_SAVING {
+            unsafe quote.byokSaving = message.pointee.byok_saving
+        }
+        let above = unsafe message.pointee.has_input_tokens_above_case
+        if above == TOLLGATE__V1__QUOTE_RESPONSE__HAS_INPUT_TOKENS_ABOVE_INPUT_TOKENS_ABOVE {
+            unsafe quote.inputTokensAbove = message.pointee.input_tokens_above
+        }
+        unsafe quote.isOffPeak = message.pointee.off_peak != 0
     }
 
     private func read(_ message: UnsafeMutablePointer<Tollgate__V1__HoldResponse>) -> HoldAnswer {

@@ -8,9 +8,7 @@ import Pricing
 extension FrameEncoder {
     @inline(__always)
     func set(_ message: UnsafeMutablePointer<Tollgate__V1__Receipt>, to answer: Receipt) {
-        unsafe message.pointee.state =
-            answer.state == .parked
-            ? TOLLGATE__V1__RECEIPT_STATE__PARKED : TOLLGATE__V1__RECEIPT_STATE__CHARGED
+        unsafe message.pointee.state = Tollgate__V1__ReceiptState(rawValue: UInt32(answer.state.rawValue))
         unsafe message.pointee.sequence = answer.sequence
         unsafe message.pointee.charge = answer.charge
         unsafe message.pointee.balance = answer.balance
@@ -95,6 +93,7 @@ extension FrameEncoder {
                 TOLLGATE__V1__QUOTE_RESPONSE__HAS_ALTERNATIVE_CHARGE_ALTERNATIVE_CHARGE
             unsafe quote.pointee.alternative_charge = charge
         }
+        unsafe setBreakdown(quote, to: answer)
         let rows = unsafe make(
             UnsafeMutablePointer<Tollgate__V1__QuoteLine>?.self, count: answer.lines.count)
         for (index, line) in answer.lines.enumerated() {
@@ -111,6 +110,37 @@ extension FrameEncoder {
         unsafe enclose(
             quote, envelope, as: .quote, TOLLGATE__V1__SERVER_FRAME__ANSWER_QUOTE
         ) { unsafe $0.pointee.quote = quote }
+    }
+
+    private func setBreakdown(
+        _ quote: UnsafeMutablePointer<Tollgate__V1__QuoteResponse>, to answer: QuoteAnswer
+    ) {
+        unsafe quote.pointee.fee = answer.fee
+        switch answer.markup {
+        case .ratio(let billionths):
+            unsafe quote.pointee.markup_case = TOLLGATE__V1__QUOTE_RESPONSE__MARKUP_RATIO_BILLIONTHS
+            unsafe quote.pointee.ratio_billionths = billionths
+        case .fixed(let charge):
+            unsafe quote.pointee.markup_case = TOLLGATE__V1__QUOTE_RESPONSE__MARKUP_FIXED_CHARGE
+            unsafe quote.pointee.fixed_charge = charge
+        case nil: break
+        }
+        unsafe quote.pointee.min_charge = answer.minCharge
+        unsafe quote.pointee.min_charge_binds = answer.minChargeBinds ? 1 : 0
+        unsafe quote.pointee.allowance_left = answer.allowanceLeft
+        unsafe quote.pointee.unlimited = answer.unlimited ? 1 : 0
+        unsafe quote.pointee.alternative_allowance_used = answer.alternativeAllowanceUsed
+        if let saving = answer.byokSaving {
+            unsafe quote.pointee.has_byok_saving_case =
+                TOLLGATE__V1__QUOTE_RESPONSE__HAS_BYOK_SAVING_BYOK_SAVING
+            unsafe quote.pointee.byok_saving = saving
+        }
+        if let threshold = answer.inputTokensAbove {
+            unsafe quote.pointee.has_input_tokens_above_case =
+                TOLLGATE__V1__QUOTE_RESPONSE__HAS_INPUT_TOKENS_ABOVE_INPUT_TOKENS_ABOVE
+            unsafe quote.pointee.input_tokens_above = threshold
+        }
+        unsafe quote.pointee.off_peak = answer.isOffPeak ? 1 : 0
     }
 
     @usableFromInline

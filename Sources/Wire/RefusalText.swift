@@ -102,17 +102,23 @@ extension Refusal {
             text.append(hexadecimal: UInt64(bitPattern: expected))
             text.append("): a retry repeats every field; new usage needs a new request_id")
         case .invalidUsage:
-            text.append(field.name)
-            text.append(" is ")
-            text.append(decimal: found)
-            text.append(", more than the whole it is part of, ")
-            text.append(decimal: expected)
-            text.append(": counts are totals, a part is included in its whole")
+            writeUsageMessage(to: &text)
         case .invalidArgument:
             writeArgumentMessage(to: &text)
         default:
             text.append(fixedMessage)
         }
+    }
+
+    private func writeUsageMessage(to text: inout BytePacker) {
+        let isWhole = field == .inputTokens || field == .outputTokens
+        if isWhole { text.append("the parts of ") }
+        text.append(field.name)
+        text.append(isWhole ? " are " : " is ")
+        text.append(decimal: found)
+        text.append(isWhole ? " together, more than the whole, " : ", more than the whole it is part of, ")
+        text.append(decimal: expected)
+        text.append(": counts are totals, a part is included in its whole")
     }
 
     /// The sentences without figures.
@@ -140,7 +146,11 @@ extension Refusal {
         case .holdAlreadySettled: "the hold is settled already: report further usage without it"
         case .holdVoided: "the hold was voided: report the usage without it"
         case .holdExpired: "the hold's lease ran out: report the usage without it, or place a new hold"
-        case .quoteExpired: "the quote is out of date: ask for a new one"
+        case .quoteExpired:
+            """
+            the quote's token was good for requests that ended before this one: ask for a new quote, or \
+            report the usage without quote_token to be charged by the prices in force
+            """
         case .unauthenticated: "no valid credentials: send a key that is in force"
         case .permissionDenied: "this key may not do that: use a key with the right, or ask an administrator"
         case .deadlineExceeded:
@@ -190,8 +200,10 @@ extension Refusal {
         case .usageSource, .outcome, .onInsufficient:
             writeUnknownWord(to: &text)
         case .requestID, .provider, .model, .serviceTier, .requestedProvider, .requestedModel,
-            .requestedServiceTier, .holdID, .quoteToken:
+            .requestedServiceTier, .holdID:
             writeTextFault(to: &text)
+        case .quoteToken:
+            writeTokenFault(to: &text)
         case .tags:
             writeTagsFault(to: &text)
         case .eventTime:
@@ -236,6 +248,18 @@ extension Refusal {
             text.append(decimal: expected)
             text.append(" are allowed")
         }
+    }
+
+    private func writeTokenFault(to text: inout BytePacker) {
+        if expected == 0 {
+            text.append("was not given for this: it was edited, or the quote was for another account, ")
+            text.append("credential source, provider, model or service tier")
+        } else if expected <= Int64(WireLimits.quoteTokenBytesMax) {
+            return writeTextFault(to: &text)
+        } else {
+            text.append("is of a quote made after the request had ended")
+        }
+        text.append("; report the usage without it to be charged by the prices in force")
     }
 
     private func writeTagsFault(to text: inout BytePacker) {

@@ -76,9 +76,30 @@ public struct QuoteAnswer: Sendable {
     public var quoteToken = ByteView()
     /// Until when the token holds; microseconds since 1970, 0 without a token.
     public var expiresAt: Int64 = 0
+    /// What the rule makes of the base cost, before the allowance, and how.
+    public var fee: Int64 = 0
+    public var markup: QuoteMarkup?
+    public var minCharge: Int64 = 0
+    public var minChargeBinds = false
+    /// Of the month's allowance, before this request.
+    public var allowanceLeft: Int64 = 0
+    public var unlimited = false
+    public var alternativeAllowanceUsed: Int64 = 0
+    /// What the customer pays less in all by using its own key.
+    public var byokSaving: Int64?
+    public var inputTokensAbove: UInt64?
+    public var isOffPeak = false
     /// Every factor of the base cost.
     public var lines: [QuoteAnswerLine] = []
     public init() {}
+}
+
+/// What a rule makes of a cost.
+public enum QuoteMarkup: Hashable, Sendable {
+    /// A factor, in billionths.
+    case ratio(billionths: Int64)
+    /// Nanocredits per request.
+    case fixed(Int64)
 }
 
 /// One factor of a base cost: `amount = quantity * rate`.

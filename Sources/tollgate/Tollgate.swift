@@ -40,8 +40,8 @@ struct Tollgate: AsyncParsableCommand {
             CommandGroup(
                 name: "Administration (HTTP):",
                 subcommands: [
-                    Credits.self, Accounts.self, Transactions.self, Explain.self, RulesCommand.self,
-                    Simulate.self, ShadowCommand.self,
+                    Credits.self, Accounts.self, Transactions.self, Explain.self, ParkedCommand.self,
+                    RulesCommand.self, Simulate.self, ShadowCommand.self,
                     CatalogCommand.self, Status.self,
                 ]),
             CommandGroup(

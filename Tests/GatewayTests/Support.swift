@@ -51,6 +51,9 @@ struct TestReport {
     var inputTokens: Int64 = 1_000
     var outputTokens: Int64 = 100
     var onInsufficient = OnInsufficient.record
+    var token: [UInt8] = []
+    var serviceTier = ""
+    var cacheReadTokens: Int64 = 0
     var eventTime: Int64?
 }
 
@@ -77,7 +80,8 @@ func withRecord<Result>(
     report.id.withView { id in
         report.account.withView { account in
             report.provider.withView { provider in
-                report.model.withView { model in
+                (report.model + report.serviceTier).withView { names in
+                    let model = names[0..<report.model.utf8.count]
                     var record = UsageRecord()
                     record.requestID = id
                     record.account = account
@@ -86,9 +90,14 @@ func withRecord<Result>(
                     record.model = model
                     record.usage.inputTokens = report.inputTokens
                     record.usage.outputTokens = report.outputTokens
+                    record.usage.cacheReadTokens = report.cacheReadTokens
+                    record.serviceTier = names[report.model.utf8.count..<names.count]
                     record.onInsufficient = report.onInsufficient
                     record.eventTime = report.eventTime.map { Timestamp(microseconds: $0) } ?? gateway.now()
-                    return body(record)
+                    return report.token.withView { token in
+                        record.quoteToken = token
+                        return body(record)
+                    }
                 }
             }
         }
@@ -131,13 +140,15 @@ func needsHistory(_ report: TestReport, _ gateway: Gateway) -> Bool {
 
 /// Reports a record as a connection does that was told to ask history.
 func reportAskingHistory(_ report: TestReport, to gateway: Gateway) async throws -> ReportDecision {
-    let keys = withRecord(report, gateway) { record in
+    let prepared = withRecord(report, gateway) { record in
         var lane = Lane(gateway)
         lane.begin()
-        return lane.prepare(record).keys
+        return lane.prepare(record)
     }
     let history = await withCheckedContinuation { continuation in
-        gateway.askHistory([keys]) { continuation.resume(returning: $0[0]) }
+        gateway.askHistory([prepared.keys], pinned: prepared.pinned.map { [$0] } ?? []) {
+            continuation.resume(returning: $0[0])
+        }
     }
     return withRecord(report, gateway) { record in
         var lane = Lane(gateway)

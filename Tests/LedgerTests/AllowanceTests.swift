@@ -87,7 +87,7 @@ struct AllowanceTests {
                 try house.ledger.quoteStanding(
                     of: record.account, record: record, book: house.book, now: house.now, mark: &house.mark)
             }
-            #expect(standing?.allowanceUsed == 1_000 && standing?.charge == 1)
+            #expect(standing?.own.allowanceUsed == 1_000 && standing?.own.charge == 1)
         }
         #expect(house.report(Call("r3", tokens: 1_000, refuse: true, byok: true)).receipt?.charge == 0)
     }

@@ -205,7 +205,7 @@ struct EntryCodecTests {
                     expectSame(entry, ended, new: GrantEndedEntry(), except: ["cause"])
                 case .accountOpened(let entry): expectSame(entry, opened, new: AccountOpenedEntry())
                 case .accountChanged(let entry): expectSame(entry, changed, new: AccountChangedEntry())
-                case .charged, .granted: Issue.record("another kind")
+                case .charged, .granted, .parkedSettled, .parkedDiscarded: Issue.record("another kind")
                 }
             }
             #expect(times == [time, .distantPast, .distantFuture])
@@ -216,7 +216,7 @@ struct EntryCodecTests {
     private func everyKind() throws -> [UInt8] {
         var bytes: [UInt8] = []
         try withTexts { texts in
-            bytes = chunk(5) {
+            bytes = chunk(7) {
                 $0.append(
                     time: time, charge(tier: texts[1], content: texts[2]),
                     draws: [Draw(grant: 7, amount: 300)])
@@ -230,6 +230,16 @@ struct EntryCodecTests {
                 var changed = AccountChangedEntry()
                 changed.path = texts[0]
                 $0.append(time: time, changed)
+                var end = ParkedEndEntry()
+                end.parkedSequence = 300
+                end.isCorrected = true
+                end.reason = texts[0]
+                end.actor = texts[1]
+                end.charge = charge(tier: texts[1], content: texts[2])
+                $0.append(time: time, end, kind: .parkedSettled)
+                end.charge.state = .parked
+                end.charge.parkedReason = .invalidUsage
+                $0.append(time: time, end, kind: .parkedDiscarded)
             }
         }
         return bytes
@@ -240,7 +250,7 @@ struct EntryCodecTests {
         let whole = try everyKind()
         var count = 0
         try read(whole) { _, _ in count += 1 }
-        #expect(count == 5)
+        #expect(count == 7)
         for cut in 0..<whole.count {
             #expect(throws: EntryError.self, "cut at byte \(cut)") {
                 try read(Array(whole.prefix(cut))) { _, _ in }
@@ -265,7 +275,7 @@ struct EntryCodecTests {
         }
     }
 
-    @Test("a kind nobody knows is named with its place", arguments: [0, 6, 7, 127, 255] as [UInt8])
+    @Test("a kind nobody knows is named with its place", arguments: [0, 8, 9, 127, 255] as [UInt8])
     func unknownKinds(kind: UInt8) throws {
         let bytes = chunk { packer in
             packer.append(UInt64(2))

@@ -10,9 +10,10 @@ import Testing
 @Suite("remembered ids")
 struct IdempotencyTableTests {
     private func outcome(_ number: UInt64) -> RememberedOutcome {
-        RememberedOutcome(
-            digest: number ^ 0xabcd, sequence: number, charge: Int64(number) * 3 - 7,
-            state: number % 3 == 0 ? .parked : .charged)
+        let state: ReceiptState = number % 3 == 0 ? .parked : number % 7 == 0 ? .discarded : .charged
+        return RememberedOutcome(
+            digest: number ^ 0xabcd, sequence: number, charge: state == .charged ? Int64(number) * 3 - 7 : 0,
+            state: state)
     }
 
     /// Bits of `low` that differ from id to id: crowded ones share slots and tags.
@@ -46,6 +47,19 @@ struct IdempotencyTableTests {
                 #expect(horizon >= second * 1_000_000 - 1 && horizon <= (second + 1) * 1_000_000)
                 model[key] = nil
                 #expect(table.find(key) == nil)
+            }
+            if table.count > 0, random.chance(10) {
+                // What is remembered of an id may become something else, of any state.
+                let key = queue[Int.random(in: oldest + 1..<queue.count + 1, using: &random) - 1].key
+                let other = outcome(random.next() % 1_000)
+                var changed = model[key] ?? other
+                changed = RememberedOutcome(
+                    digest: other.digest, sequence: changed.sequence, charge: other.charge, state: other.state
+                )
+                let isReplaced = table.replace(key, outcome: changed)
+                model[key] = changed
+                let isStranger = !table.replace(Hash128(low: key.low, high: ~key.high), outcome: other)
+                #expect(isReplaced && isStranger)
             }
             #expect(table.count == queue.count - oldest)
             #expect(table.oldestSequence == (table.count == 0 ? nil : UInt64(oldest + 1)))

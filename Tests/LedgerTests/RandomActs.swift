@@ -12,6 +12,8 @@ enum Act {
     case change(String, AccountStatus, tier: String?, unlimited: Bool, overdraft: Int64)
     case grant(Int64, String, GrantKind, expiry: Int64, key: String?)
     case report(Call)
+    /// Ends what `reported` may have parked, with the counts of `corrected`.
+    case end(ParkedAction, reported: Call, corrected: Call)
     case ask(String)
     case wait(Int64)
 }
@@ -58,6 +60,18 @@ struct RandomActs {
             if random.chance(10) { wait = -wait }
             now += wait
             return .wait(wait)
+        case 34..<39:
+            guard !calls.isEmpty else { return .ask(path()) }
+            // Mostly one that was parked.
+            let parked = calls.filter { $0.model != "unit" || $0.usage.cacheReadTokens > 0 }
+            let reported = random.pick(parked.isEmpty || random.chance(10) ? calls : parked)
+            var corrected = reported
+            if random.chance(70) {
+                corrected.usage = Usage()
+                corrected.usage.inputTokens = Int64.random(in: 0...1_500, using: &random)
+            }
+            return .end(
+                random.pick([.settle, .settle, .preview, .discard]), reported: reported, corrected: corrected)
         default: return .report(call())
         }
     }
@@ -129,6 +143,17 @@ extension House {
                 if receipt.state == .parked {
                     return .parked(sequence: receipt.sequence, balance: receipt.balance)
                 }
+                return .charged(
+                    sequence: receipt.sequence, charge: receipt.charge, allowance: receipt.allowanceUsed,
+                    balance: receipt.balance)
+            }
+        case .end(let action, let reported, let corrected):
+            switch try end(action, corrected, parkedAs: 1, digestOf: { $0 = reported }) {
+            case .askHistory: return .nothing
+            case .refused(let refusal), .stillParked(let refusal): return .refused("\(refusal.reason.name)")
+            case .ended(let first):
+                return .duplicate(sequence: first.sequence, charge: first.charge, balance: 0)
+            case .done(let receipt):
                 return .charged(
                     sequence: receipt.sequence, charge: receipt.charge, allowance: receipt.allowanceUsed,
                     balance: receipt.balance)

@@ -47,6 +47,7 @@ final class ReferenceLedger {
         var content: String
         var sequence: UInt64
         var charge: Int64
+        var isParked = false
     }
 
     private var accounts: [String: Account] = [:]
@@ -156,22 +157,34 @@ final class ReferenceLedger {
         guard var account = accounts[wallet] else { return .nothing }
         if call.usage.cacheReadTokens > call.usage.inputTokens || call.model != "unit" {
             write(now)
-            known[name] = Known(content: content, sequence: sequence, charge: 0)
+            known[name] = Known(content: content, sequence: sequence, charge: 0, isParked: true)
             return .parked(sequence: sequence, balance: account.balance)
         }
         let fee = call.usage.inputTokens * (tier == "double" ? 2 : 1)
-        var allowance: Int64 = 0
-        if isOwnKey {
-            let months = account.allowance[call.provider] ?? [:]
-            let isTooLate = months.keys.contains { $0 > month + 1 }
-            allowance = isTooLate ? 0 : min(fee, (call.provider == "q" ? 500 : 1_000) - (months[month] ?? 0))
-        }
+        let allowance = allowance(of: account, call, fee: fee, month: month)
         let charge = fee - allowance
         if call.onInsufficient == .refuse, charge > 0, !account.unlimited,
             charge > account.balance + account.overdraft
         {
             return .refused("INSUFFICIENT_CREDITS")
         }
+        take(charge, allowance, from: &account, call, month: month)
+        accounts[wallet] = account
+        write(now)
+        known[name] = Known(content: content, sequence: sequence, charge: charge)
+        return .charged(sequence: sequence, charge: charge, allowance: allowance, balance: account.balance)
+    }
+
+    private func allowance(of account: Account, _ call: Call, fee: Int64, month: Int) -> Int64 {
+        guard call.source == .byok else { return 0 }
+        let months = account.allowance[call.provider] ?? [:]
+        if months.keys.contains(where: { $0 > month + 1 }) { return 0 }
+        return min(fee, (call.provider == "q" ? 500 : 1_000) - (months[month] ?? 0))
+    }
+
+    private func take(
+        _ charge: Int64, _ allowance: Int64, from account: inout Account, _ call: Call, month: Int
+    ) {
         if allowance > 0 { account.allowance[call.provider, default: [:]][month, default: 0] += allowance }
         var owed = charge
         account.grants.sort { ($0.order, $0.expiry, $0.id) < ($1.order, $1.expiry, $1.id) }
@@ -183,9 +196,35 @@ final class ReferenceLedger {
         account.grants.removeAll { $0.remaining == 0 }
         account.debt += owed
         account.charged += charge
-        accounts[wallet] = account
-        write(now)
-        known[name] = Known(content: content, sequence: sequence, charge: charge)
+    }
+
+    /// Ends a parked report, in the tier `plain`.
+    func end(_ action: ParkedAction, reported: Call, corrected: Call, month: Int, now: Int64) -> Outcome {
+        let name = "report \(reported.account.prefix { $0 != "/" }) \(reported.id)"
+        guard let first = known[name] else { return .nothing }
+        if first.content != "\(reported)" { return .refused("INVALID_ARGUMENT") }
+        guard first.isParked else {
+            return .duplicate(sequence: first.sequence, charge: first.charge, balance: 0)
+        }
+        guard let wallet = wallet(reported.account), var account = accounts[wallet] else { return .nothing }
+        var (charge, allowance): (Int64, Int64) = (0, 0)
+        if action != .discard {
+            if corrected.usage.cacheReadTokens > corrected.usage.inputTokens {
+                return .refused("INVALID_USAGE")
+            }
+            if corrected.model != "unit" { return .refused("UNPRICED_MODEL") }
+            endExpired(wallet, now)
+            account = accounts[wallet] ?? account
+            let fee = corrected.usage.inputTokens
+            allowance = self.allowance(of: account, corrected, fee: fee, month: month)
+            charge = fee - allowance
+            take(charge, allowance, from: &account, corrected, month: month)
+        }
+        if action != .preview {
+            accounts[wallet] = account
+            write(now)
+            known[name] = Known(content: first.content, sequence: sequence, charge: charge)
+        }
         return .charged(sequence: sequence, charge: charge, allowance: allowance, balance: account.balance)
     }
 

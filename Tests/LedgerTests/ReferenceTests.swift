@@ -23,23 +23,28 @@ struct ReferenceTests {
             return reference.grant(
                 amount, to: path, kind: (kind.name, orders[kind] ?? 0), expiry: expiry, key: key, now: now)
         case .report(let call):
-            // Whole days since 1970, and the month by counting them off.
-            var day = call.eventTime.microseconds / Fixture.day
-            var month = 0
-            while true {
-                let year = 1970 + month / 12
-                let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-                let length = Int64(
-                    [31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month % 12])
-                if day < length { break }
-                day -= length
-                month += 1
-            }
-            return reference.report(call, month: month, now: now)
+            return reference.report(call, month: month(of: call), now: now)
+        case .end(let action, let reported, let corrected):
+            return reference.end(
+                action, reported: reported, corrected: corrected, month: month(of: reported), now: now)
         case .ask(let path): return reference.standing(path, now: now)
         case .wait(let microseconds):
             now += microseconds
             return .nothing
+        }
+    }
+
+    /// Whole days since 1970, and the month by counting them off.
+    private func month(of call: Call) -> Int {
+        var day = call.eventTime.microseconds / Fixture.day
+        var month = 0
+        while true {
+            let year = 1970 + month / 12
+            let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+            let length = Int64([31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month % 12])
+            if day < length { return month }
+            day -= length
+            month += 1
         }
     }
 

@@ -10,7 +10,8 @@ import Testing
 
 @Suite("what replay refuses")
 struct ReplayRefusalTests {
-    /// Two accounts, two grants, one of which ends, own-key use, a parked report and a charge over two grants.
+    /// Two accounts, two grants, one of which ends, own-key use, a charge over two grants, and two parked
+    /// reports, of which one is given up and one settled.
     private func house() throws -> House {
         let house = try House()
         try house.open("acme")
@@ -27,6 +28,12 @@ struct ReplayRefusalTests {
         house.now.microseconds += 60
         _ = house.report(Call("r4", tokens: 70))
         try house.change("acme", overdraft: 5, reason: "asked")
+        var wrong = Call("r5", tokens: 1)
+        wrong.usage.cacheReadTokens = 2
+        let wrongAt = try #require(house.report(wrong).receipt).sequence
+        try house.end(.discard, parked, parkedAs: 8)
+        wrong.usage.inputTokens = 3
+        try house.end(.settle, wrong, parkedAs: wrongAt, digestOf: { $0.usage.inputTokens = 1 })
         house.collect()
         return house
     }
@@ -69,6 +76,8 @@ struct ReplayRefusalTests {
         case .grantEnded(let ended): packer.append(time: time, ended)
         case .accountOpened(let opened): packer.append(time: time, opened)
         case .accountChanged(let changed): packer.append(time: time, changed)
+        case .parkedSettled(let end): packer.append(time: time, end, kind: .parkedSettled)
+        case .parkedDiscarded(let end): packer.append(time: time, end, kind: .parkedDiscarded)
         }
     }
 
@@ -100,7 +109,7 @@ struct ReplayRefusalTests {
             write(time, entry, to: &packer)
         }
         #expect(error == nil)
-        #expect(kinds.count == 5, "the history has every kind of entry: \(kinds)")
+        #expect(kinds.count == 7, "the history has every kind of entry: \(kinds)")
     }
 
     @Test("a balance that does not follow is refused, in every kind of entry that has one")
@@ -127,6 +136,12 @@ struct ReplayRefusalTests {
                         case .grantEnded(var ended):
                             ended.balanceAfter += difference
                             entry = .grantEnded(ended)
+                        case .parkedSettled(var end):
+                            end.charge.balanceAfter += difference
+                            entry = .parkedSettled(end)
+                        case .parkedDiscarded(var end):
+                            end.charge.balanceAfter += difference
+                            entry = .parkedDiscarded(end)
                         case .accountOpened, .accountChanged: hasBalance = false
                         }
                     }

@@ -361,3 +361,47 @@ extension BytePacker {
         append(time: time, entry)
     }
 }
+
+extension House {
+    /// Ends a parked record. `call` is the record as it is to be charged; `digestOf` makes it the one that was
+    /// reported.
+    @discardableResult
+    func end(
+        _ action: ParkedAction, _ call: Call, parkedAs sequence: UInt64, book: PriceBook? = nil,
+        digestOf reported: (inout Call) -> Void = { _ in }, history: HistoryAnswer = .notAsked
+    ) throws -> ParkedAnswer {
+        var original = call
+        reported(&original)
+        let keys = original.keys(ledger.keys)
+        return try call.content.withView { (content) throws in
+            try call.withRecord { (record) throws in
+                try "why".withView { (reason) throws in
+                    try "plain".withView { (tier) throws in
+                        var command = ParkedCommand(
+                            key: keys.request, digest: keys.digest, parkedSequence: sequence,
+                            parkedReason: .unpricedModel)
+                        command.tier = tier
+                        command.reason = reason
+                        command.actor = reason
+                        command.isCorrected = call.usage != original.usage
+                        return try ledger.endParked(
+                            action, command, record: record, content: content, book: book ?? self.book,
+                            pin: .none, now: now, history: history, mark: &mark)
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension ParkedAnswer {
+    var receipt: Receipt? {
+        if case .done(let receipt) = self { return receipt }
+        return nil
+    }
+
+    var ended: RememberedOutcome? {
+        if case .ended(let outcome) = self { return outcome }
+        return nil
+    }
+}

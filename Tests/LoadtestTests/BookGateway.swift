@@ -160,6 +160,8 @@ final class BookGateway: Sendable {
                 let fault = decoder.read(batch, at: index, into: &record)
                 return charge(record, fault)
             }
+        case .quote:
+            encoder.append(QuoteAnswer(), in: envelope, to: &output)
         case .getBalance(let account):
             var balance = BalanceAnswer()
             balance.balance = books.withLock { $0.balances[Array(account)] ?? BookGateway.opening }

@@ -64,6 +64,15 @@ struct LoadRunTests {
         #expect(summary.measuredNanoseconds >= 99_000_000)
     }
 
+    @Test("quotes among the reports are answered with quotes, and take nothing")
+    func quotes() throws {
+        let summary = try run { $0.workload.quoteShare = Share(percent: 40) }
+        #expect(summary.isGood, "\(summary.lines)")
+        #expect(summary.books.quotes + summary.books.charged == 5_000)
+        #expect(abs(summary.books.quotes - 2_000) < 250)
+        #expect(summary.conservation?.holds == true)
+    }
+
     @Test("a gateway that charges more than it says is found out")
     func overcharging() throws {
         let summary = try run(.chargesTwice(every: 1_000))

@@ -17,6 +17,11 @@ struct PropertyTests {
             for unit in UsageUnit.allCases {
                 let isMain = unit == .input || unit == .output
                 guard isMain || Int.random(in: 0..<3, using: &random) > 0 else { continue }
+                // A list that could not say a price: the unit has none, and nothing stands in for it.
+                if Int.random(in: 0..<25, using: &random) == 0 {
+                    rates.withhold(unit)
+                    continue
+                }
                 guard let least else {
                     rates[unit] = rate(20_000_000)
                     continue
@@ -44,11 +49,12 @@ struct PropertyTests {
                     for unit in above.standard.units { least[unit] = above.standard[unit] }
                     thresholds.append(PriceThreshold(inputTokensAbove: tokens, card: above))
                 }
-                prices.append(
-                    ModelPrice(
-                        effectiveFrom: start,
-                        effectiveUntil: Bool.random(using: &random) ? .day(3) : .distantFuture, card: base,
-                        thresholds: thresholds))
+                var price = ModelPrice(
+                    effectiveFrom: start,
+                    effectiveUntil: Bool.random(using: &random) ? .day(3) : .distantFuture, card: base,
+                    thresholds: thresholds)
+                if thresholds.isEmpty { price.offPeak = randomHours(card(nil), &random) }
+                prices.append(price)
             }
             prices.removeAll { $0.effectiveFrom >= $0.effectiveUntil }
             models.append(
@@ -126,6 +132,25 @@ struct PropertyTests {
             creditValue: try #require(CreditValue(picodollarsPerCredit: worth)))
     }
 
+    /// Hours of the week with a card of their own, for one price of two.
+    private static func randomHours(_ card: RateCard, _ random: inout SeededGenerator) -> OffPeakPrice? {
+        guard Bool.random(using: &random) else { return nil }
+        let windows = (0..<Int.random(in: 1...3, using: &random)).compactMap { _ in
+            let start = Int.random(in: 0..<WeeklyWindow.minutesPerDay, using: &random)
+            let end = Int.random(in: start + 1...WeeklyWindow.minutesPerDay, using: &random)
+            let days = WeeklyWindow.everyDay.filter { _ in Bool.random(using: &random) }
+            return WeeklyWindow(days: days.isEmpty ? [1] : days, minutes: start..<end)
+        }
+        return OffPeakPrice(windows: windows, card: card)
+    }
+
+    /// A moment within forty days of now, at any minute.
+    private static func randomTime(_ random: inout SeededGenerator) -> Timestamp {
+        Timestamp(
+            microseconds: Timestamp.day(Int64.random(in: -40...40, using: &random)).microseconds
+                + Int64.random(in: 0..<86_400_000_000, using: &random))
+    }
+
     private static func randomUsage(_ random: inout SeededGenerator) -> Usage {
         func count(_ top: Int64) -> Int64 { Int64.random(in: 0...max(top, 0), using: &random) }
         func maybe(_ top: Int64) -> Int64 { Bool.random(using: &random) ? count(top) : 0 }
@@ -168,21 +193,28 @@ struct PropertyTests {
         var random = SeededGenerator(seed: seed)
         var pricedCount = 0
         var askedCount = 0
+        var (offPeakCount, withheldCount) = (0, 0)
         for _ in 0..<6 {
             let book = try Self.randomBook(&random)
             for _ in 0..<150 {
                 askedCount += 1
                 let names = Self.randomNames(book, &random)
                 let usage = Self.randomUsage(&random)
-                let time = Timestamp.day(Int64.random(in: -40...40, using: &random))
+                let time = Self.randomTime(&random)
                 let source = CredentialSource.allCases.randomElement(using: &random) ?? .byok
                 let pricing = book.price(usage, source, names, at: time)
                 let explanation = book.explain(usage, source, names, at: time)
                 #expect(
                     explanation.agrees(with: pricing),
                     "\(names) \(source) \(time.text): \(pricing), \(explanation)")
+                if case .parked(.unpricedModel, let field) = explanation, field != .model {
+                    withheldCount += 1
+                }
                 guard case .priced(let explained) = explanation, let priced = pricing.priced else { continue }
                 pricedCount += 1
+                if explained.isOffPeak { offPeakCount += 1 }
+                #expect(priced.fee >= 0 && priced.baseCost >= 0)
+                try Self.expectDetails(book, usage, source, names, time, explained)
                 #expect(priced.fee == Self.fee(explained), "\(explained)")
                 #expect(!explained.text.isEmpty)
                 if source == .platform {
@@ -195,7 +227,40 @@ struct PropertyTests {
                 #expect(tokens == usage.inputTokens + usage.outputTokens)
             }
         }
-        #expect(pricedCount * 10 > askedCount, "\(pricedCount) of \(askedCount) had a price")
+        #expect(pricedCount * 12 > askedCount, "\(pricedCount) of \(askedCount) had a price")
+        #expect(offPeakCount > 0 && withheldCount > 0, "\(offPeakCount) off-peak, \(withheldCount) withheld")
+    }
+
+    /// What a quote says of a priced record is what the explanation says, and the output that an amount pays for
+    /// is the last count whose fee it covers.
+    private static func expectDetails(
+        _ book: PriceBook, _ usage: Usage, _ source: CredentialSource, _ names: Names, _ time: Timestamp,
+        _ explained: PriceExplanation
+    ) throws {
+        let available = explained.fee * 3 / 2
+        let details = try #require(
+            PriceBook.withRecord(names, source, usage, at: time) { record, tier in
+                book.quoteDetails(record, tier: tier, available: available)
+            })
+        #expect(details.lines.map(\.unit) == explained.lines.map(\.unit))
+        #expect(details.lines.map(\.amount) == explained.lines.map(\.amount))
+        #expect(details.effect == explained.effect && details.minCharge == explained.minCharge)
+        #expect(details.minChargeBinds == explained.minChargeBinds)
+        #expect(
+            details.inputTokensAbove == explained.inputTokensAbove && details.isOffPeak == explained.isOffPeak
+        )
+        guard let affordable = details.affordableOutputTokens else { return }
+        func fee(_ output: Int64) -> Int64? {
+            var trial = usage
+            trial.outputTokens = output
+            trial.reasoningTokens = 0
+            trial.outputAudioTokens = 0
+            trial.outputImageTokens = 0
+            return book.price(trial, source, names, at: time).priced?.fee
+        }
+        let count = Int64(affordable)
+        if count > 0 { #expect(try #require(fee(count)) <= available) }
+        if count < Usage.countMax, let next = fee(count + 1) { #expect(next > available) }
     }
 
     /// The fee from an explanation's factors, with one fraction and one comparison of it.
@@ -237,14 +302,15 @@ struct PropertyTests {
                 // Only the standard rates here are sure to rise at each threshold.
                 names.serviceTier = ""
                 let usage = Self.randomUsage(&random)
-                guard let before = book.price(usage, .platform, names).priced else { continue }
+                let time = Self.randomTime(&random)
+                guard let before = book.price(usage, .platform, names, at: time).priced else { continue }
                 for (leaf, whole) in leaves {
                     let more = Int64.random(in: 1...60_000, using: &random)
                     let grown = usage.with {
                         $0[keyPath: leaf] += more
                         if let whole { $0[keyPath: whole] += more }
                     }
-                    guard let after = book.price(grown, .platform, names).priced else { continue }
+                    guard let after = book.price(grown, .platform, names, at: time).priced else { continue }
                     #expect(after.baseCost >= before.baseCost, "\(leaf) \(names) \(usage)")
                     #expect(after.fee >= before.fee)
                 }

@@ -57,6 +57,7 @@ struct HistoryTests {
         usage.parkedReason = "UNPRICED_MODEL"
         usage.serviceTier = "batch"
         usage.content = [0, 255, 7]
+        usage.extra = [9, 0, 200]
         let store = try open()
         let position = try store.append { (writer) throws(StoreError) in
             try usage.add(to: &writer)
@@ -288,7 +289,7 @@ struct HistoryTests {
         }
         let original = try directory.bytes(.history)
         var refused = 0
-        for round in 0..<120 {
+        for round in 0..<200 {
             var bytes = original
             bytes[Int.random(in: 0..<bytes.count, using: &generator)] ^=
                 1 << UInt8.random(in: 0..<8, using: &generator)

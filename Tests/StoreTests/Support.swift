@@ -153,13 +153,15 @@ struct TestUsage {
     var serviceTier = ""
     var tier = "professional"
     var content: [UInt8] = [1, 2, 3]
+    var extra: [UInt8] = []
+    var settles: UInt64 = 0
 
     func add(to writer: inout HistoryWriter) throws(StoreError) {
         var row = HistoryUsage()
         row.figures = figures
         let texts = [account, wallet, parkedReason, provider, model, serviceTier, tier].map { Array($0.utf8) }
         // One buffer for all texts, so that one closure lends them.
-        let all = texts.flatMap { $0 } + requestID + content
+        let all = texts.flatMap { $0 } + requestID + content + extra
         try all.withView { (view) throws(StoreError) in
             var offset = 0
             func take(_ count: Int) -> ByteView {
@@ -175,6 +177,8 @@ struct TestUsage {
             row.tier = take(texts[6].count)
             row.requestID = take(requestID.count)
             row.content = take(content.count)
+            row.extra = take(extra.count)
+            row.settles = settles
             try writer.add(row)
         }
     }

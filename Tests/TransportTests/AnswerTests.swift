@@ -14,7 +14,7 @@ struct AnswerTests {
             let client = try RawClient(running.server.port)
             let report = TestReport(id: "one")
             try await client.send(report.quoteFrame(1))
-            guard case .quote(let charge) = try await client.answer() else {
+            guard case .quote(let charge, _) = try await client.answer() else {
                 Issue.record("a quote is answered with a quote")
                 return
             }
@@ -224,5 +224,54 @@ struct AnswerTests {
         #expect(results[1].receipt?.sequence == first.sequence)
         #expect(results[2] == .status("INVALID_ARGUMENT"))
         try await running.stop()
+    }
+
+    @Test("a token from before a restart and a change of prices waits for its book, alone and in a batch")
+    func pinned() async throws {
+        let directory = try TemporaryDirectory()
+        var running = try await RunningServer.start(directory)
+        await running.openAccount()
+        var client = try RawClient(running.server.port)
+        try await client.send(TestReport(id: "").quoteFrame(1))
+        guard case .quote(let charge, let token) = try await client.answer(), !token.isEmpty else {
+            Issue.record("a quote for now has a token")
+            return
+        }
+        let list =
+            #"{"gpt-4o":{"litellm_provider":"openai","input_cost_per_token":1e-03,"output_cost_per_token":1e-03}}"#
+        let staged = try running.gateway.stageCatalogue(
+            CatalogueStaging(bytes: Array(list.utf8), keepsMissing: true, actor: "ada"))
+        _ = try running.gateway.approveCatalogue(staged.version.number, actor: "ada")
+        try await running.stop()
+
+        for isBatch in [false, true] {
+            running = try await RunningServer.start(directory)
+            client = try RawClient(running.server.port)
+            let now = running.gateway.now()
+            if isBatch {
+                let frame = token.withView { batchFrame(["b1", "b2"], callID: 2, eventTime: now, token: $0) }
+                try await client.send(frame + pingFrame([7], 3))
+            } else {
+                try await client.send(
+                    TestReport(id: "one", token: token, eventTime: now).frame(2) + pingFrame([7], 3))
+            }
+            let answers = try await client.answers(2)
+            #expect(answers.contains(.init(callID: 3, answer: .pong([7]))))
+            let answer = try #require(answers.first { $0.callID == 2 }).answer
+            let receipts: [Receipt]
+            if case .batch(let results) = answer {
+                receipts = results.compactMap(\.receipt)
+            } else {
+                receipts = [answer.receipt].compactMap { $0 }
+            }
+            #expect(receipts.map(\.charge) == [Int64](repeating: charge, count: isBatch ? 2 : 1), "\(answer)")
+            #expect(receipts.allSatisfy { $0.catalogueVersion == 1 && !$0.duplicate })
+            // Now its book is at hand, and without a token the new prices apply.
+            try await client.send(TestReport(id: "again-\(isBatch)", token: token, eventTime: now).frame(4))
+            #expect(try await client.answer().receipt?.charge == charge)
+            try await client.send(TestReport(id: "new-\(isBatch)", eventTime: now).frame(5))
+            #expect(try await client.answer().receipt?.charge == 1_800_000_000_000)
+            try await running.stop()
+        }
     }
 }

@@ -105,7 +105,7 @@ enum Answer: Equatable {
     case receipt(Receipt)
     case status(String)
     case batch([Answer])
-    case quote(charge: Int64)
+    case quote(charge: Int64, token: [UInt8])
     case balance(Int64)
     case pong([UInt8])
     case draining
@@ -259,7 +259,7 @@ final class RawClient {
         switch answer {
         case .receipt(let receipt): .receipt(receipt)
         case .status(let status): .status(status.reason.text)
-        case .quote(let quote): .quote(charge: quote.charge)
+        case .quote(let quote): .quote(charge: quote.charge, token: Array(quote.quoteToken))
         case .balance(let balance): .balance(balance.available)
         case .pong(let payload): .pong(Array(payload))
         case .draining: .draining
@@ -288,6 +288,7 @@ struct TestReport {
     var provider = "openai"
     var model = "gpt-4o"
     var reasoningTokens: Int64 = 0
+    var token: [UInt8] = []
     var eventTime = Timestamp(microseconds: Int64(Date().timeIntervalSince1970) * 1_000_000)
 
     func withRecord<Result>(_ body: (UsageRecord) -> Result) -> Result {
@@ -307,7 +308,10 @@ struct TestReport {
             record.usage.reasoningTokens = reasoningTokens
             record.onInsufficient = .record
             record.eventTime = eventTime
-            return body(record)
+            return token.withView { token in
+                record.quoteToken = token
+                return body(record)
+            }
         }
     }
 
@@ -328,11 +332,14 @@ struct TestReport {
 }
 
 /// A batch; the ids must be literals, because their bytes are read after the slot was filled.
-func batchFrame(_ ids: [StaticString], callID: UInt64, eventTime: Timestamp? = nil) -> [UInt8] {
+func batchFrame(
+    _ ids: [StaticString], callID: UInt64, eventTime: Timestamp? = nil, token: ByteView = ByteView()
+) -> [UInt8] {
     var bytes: [UInt8] = []
     let template = TestReport(id: "")
     FrameEncoder().append(reportBatchOf: ids.count, callID: callID, to: &bytes) { index, record in
         record = UsageRecord()
+        record.quoteToken = token
         record.requestID = ByteView(ids[index])
         record.account = ByteView("acme/search")
         record.credentialSource = .platform

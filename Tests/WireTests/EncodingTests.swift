@@ -165,6 +165,16 @@ struct EncodingTests {
         quote.alternativeCharge = 0
         quote.quoteToken = ByteView("token")
         quote.expiresAt = 8
+        quote.fee = 11
+        quote.minCharge = 12
+        quote.minChargeBinds = true
+        quote.allowanceLeft = 13
+        quote.unlimited = true
+        quote.alternativeAllowanceUsed = 14
+        quote.byokSaving = -15
+        quote.inputTokensAbove = 16
+        quote.isOffPeak = true
+        quote.markup = .ratio(billionths: 17)
         quote.lines = [QuoteAnswerLine(unit: ByteView("input"), quantity: 9, rate: 10, amount: 90)]
         encoder.append(quote, in: .frame(callID: 1), to: &output)
         try answer(output) { frame in
@@ -178,6 +188,42 @@ struct EncodingTests {
             #expect(read.allowanceUsed == 5 && read.ruleVersion == 6 && read.catalogueVersion == 7)
             #expect(read.quoteToken.text == "token" && read.expiresAt == 8)
             #expect(read.lines.map(\.unit.text) == ["input"] && read.lines.map(\.amount) == [90])
+            #expect(read.fee == 11 && read.minCharge == 12 && read.minChargeBinds && read.allowanceLeft == 13)
+            #expect(read.unlimited && read.alternativeAllowanceUsed == 14 && read.byokSaving == -15)
+            #expect(read.inputTokensAbove == 16 && read.isOffPeak && read.markup == .ratio(billionths: 17))
+        }
+        output = []
+        encoder.append(QuoteAnswer(), in: .frame(callID: 1), to: &output)
+        try answer(output) { frame in
+            guard case .quote(let read) = frame.answer else {
+                Issue.record("\(frame.answer)")
+                return
+            }
+            #expect(read.markup == nil && read.byokSaving == nil && read.inputTokensAbove == nil)
+            #expect(read.affordableOutputTokens == nil && read.quoteToken.isEmpty && !read.unlimited)
+        }
+        quote.markup = .fixed(18)
+        output = []
+        encoder.append(quote, in: .frame(callID: 1), to: &output)
+        try answer(output) { frame in
+            guard case .quote(let read) = frame.answer else {
+                Issue.record("\(frame.answer)")
+                return
+            }
+            #expect(read.markup == .fixed(18))
+        }
+        for state in [ReceiptState.charged, .parked, .discarded] {
+            output = []
+            var receipt = Receipt()
+            receipt.state = state
+            encoder.append(receipt, in: .frame(callID: 1), to: &output)
+            try answer(output) { frame in
+                guard case .receipt(let read) = frame.answer else {
+                    Issue.record("\(frame.answer)")
+                    return
+                }
+                #expect(read.state == state)
+            }
         }
 
         output = []

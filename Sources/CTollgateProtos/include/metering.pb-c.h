@@ -134,7 +134,11 @@ typedef enum _Tollgate__V1__ReceiptState {
    * Kept, but not priced: the model has no price, or the counts contradict each other. It is settled
    * when a price or a correction arrives; see `parked_reason`.
    */
-  TOLLGATE__V1__RECEIPT_STATE__PARKED = 2
+  TOLLGATE__V1__RECEIPT_STATE__PARKED = 2,
+  /*
+   * Was parked, and an administrator has given it up: nothing was charged. Only a duplicate answers this.
+   */
+  TOLLGATE__V1__RECEIPT_STATE__DISCARDED = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TOLLGATE__V1__RECEIPT_STATE)
 } Tollgate__V1__ReceiptState;
 typedef enum _Tollgate__V1__HoldState {
@@ -256,7 +260,12 @@ struct  Tollgate__V1__UsageRecord
    */
   ProtobufCBinaryData hold_id;
   /*
-   * A quote's token, to be charged at the versions that the quote pinned.
+   * A quote's token, to be charged by the rule and catalogue versions that the quote pinned, at the
+   * rates of the moment of the quote. The account, credential source, provider, model and service tier
+   * must be those of the quote; the counts may differ. What counts is when the request ended: event_time
+   * must not be after the quote's expires_at, however late the report arrives. After it the report is
+   * refused with QUOTE_EXPIRED, and a token that was edited or made for something else with
+   * INVALID_ARGUMENT; both change nothing, and the usage may be reported again without the token.
    */
   ProtobufCBinaryData quote_token;
   /*
@@ -310,7 +319,8 @@ struct  Tollgate__V1__Receipt
   int64_t balance;
   /*
    * This request id was charged before with the same content; `sequence`, `state` and `charge` are
-   * those of the first outcome, and nothing was taken now.
+   * those of the first outcome, and nothing was taken now. For a request that was parked and settled or
+   * discarded since, they are those of the settlement: what stands now.
    */
   protobuf_c_boolean duplicate;
   /*
@@ -398,7 +408,8 @@ struct  Tollgate__V1__QuoteRequest
   ProtobufCMessage base;
   /*
    * The account, provider, model and counts to price. `request_id` and `event_time` may be left out:
-   * the quote is for now. For a worst case give the estimated input and the maximum output.
+   * the quote is for now. For a worst case give the estimated input and the maximum output. A quote for
+   * another time than now (within five minutes) is answered without a token.
    */
   Tollgate__V1__UsageRecord *usage;
   /*
@@ -422,6 +433,25 @@ typedef enum {
   TOLLGATE__V1__QUOTE_RESPONSE__HAS_ALTERNATIVE_CHARGE_ALTERNATIVE_CHARGE = 12
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TOLLGATE__V1__QUOTE_RESPONSE__HAS_ALTERNATIVE_CHARGE__CASE)
 } Tollgate__V1__QuoteResponse__HasAlternativeChargeCase;
+
+typedef enum {
+  TOLLGATE__V1__QUOTE_RESPONSE__MARKUP__NOT_SET = 0,
+  TOLLGATE__V1__QUOTE_RESPONSE__MARKUP_RATIO_BILLIONTHS = 16,
+  TOLLGATE__V1__QUOTE_RESPONSE__MARKUP_FIXED_CHARGE = 17
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TOLLGATE__V1__QUOTE_RESPONSE__MARKUP__CASE)
+} Tollgate__V1__QuoteResponse__MarkupCase;
+
+typedef enum {
+  TOLLGATE__V1__QUOTE_RESPONSE__HAS_BYOK_SAVING__NOT_SET = 0,
+  TOLLGATE__V1__QUOTE_RESPONSE__HAS_BYOK_SAVING_BYOK_SAVING = 23
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TOLLGATE__V1__QUOTE_RESPONSE__HAS_BYOK_SAVING__CASE)
+} Tollgate__V1__QuoteResponse__HasByokSavingCase;
+
+typedef enum {
+  TOLLGATE__V1__QUOTE_RESPONSE__HAS_INPUT_TOKENS_ABOVE__NOT_SET = 0,
+  TOLLGATE__V1__QUOTE_RESPONSE__HAS_INPUT_TOKENS_ABOVE_INPUT_TOKENS_ABOVE = 24
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TOLLGATE__V1__QUOTE_RESPONSE__HAS_INPUT_TOKENS_ABOVE__CASE)
+} Tollgate__V1__QuoteResponse__HasInputTokensAboveCase;
 
 struct  Tollgate__V1__QuoteResponse
 {
@@ -459,10 +489,36 @@ struct  Tollgate__V1__QuoteResponse
   size_t n_lines;
   Tollgate__V1__QuoteLine **lines;
   /*
-   * Pins the versions of this quote until `expires_at`; given back in `UsageRecord.quote_token`.
+   * Pins the versions of this quote until `expires_at`, in microseconds since 1970; given back in
+   * `UsageRecord.quote_token`.
    */
   ProtobufCBinaryData quote_token;
   int64_t expires_at;
+  /*
+   * What the rule makes of the base cost, before the allowance: charge + allowance_used, in nanocredits.
+   */
+  int64_t fee;
+  /*
+   * The least that a request under the rule is charged, in nanocredits, and whether that decided the fee.
+   */
+  int64_t min_charge;
+  protobuf_c_boolean min_charge_binds;
+  /*
+   * What is left of the month's free allowance before this request, in nanocredits.
+   */
+  int64_t allowance_left;
+  /*
+   * Metered, and never refused for lack of credit.
+   */
+  protobuf_c_boolean unlimited;
+  /*
+   * Of the alternative's fee, what that rule's allowance would pay, in nanocredits.
+   */
+  int64_t alternative_allowance_used;
+  /*
+   * The rates are those of the price's off-peak hours.
+   */
+  protobuf_c_boolean off_peak;
   Tollgate__V1__QuoteResponse__HasAffordableOutputTokensCase has_affordable_output_tokens_case;
   union {
     uint64_t affordable_output_tokens;
@@ -471,10 +527,23 @@ struct  Tollgate__V1__QuoteResponse
   union {
     int64_t alternative_charge;
   };
+  Tollgate__V1__QuoteResponse__MarkupCase markup_case;
+  union {
+    int64_t ratio_billionths;
+    int64_t fixed_charge;
+  };
+  Tollgate__V1__QuoteResponse__HasByokSavingCase has_byok_saving_case;
+  union {
+    int64_t byok_saving;
+  };
+  Tollgate__V1__QuoteResponse__HasInputTokensAboveCase has_input_tokens_above_case;
+  union {
+    uint64_t input_tokens_above;
+  };
 };
 #define TOLLGATE__V1__QUOTE_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tollgate__v1__quote_response__descriptor) \
-    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, {0,NULL}, 0, TOLLGATE__V1__QUOTE_RESPONSE__HAS_AFFORDABLE_OUTPUT_TOKENS__NOT_SET, {0}, TOLLGATE__V1__QUOTE_RESPONSE__HAS_ALTERNATIVE_CHARGE__NOT_SET, {0} }
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, TOLLGATE__V1__QUOTE_RESPONSE__HAS_AFFORDABLE_OUTPUT_TOKENS__NOT_SET, {0}, TOLLGATE__V1__QUOTE_RESPONSE__HAS_ALTERNATIVE_CHARGE__NOT_SET, {0}, TOLLGATE__V1__QUOTE_RESPONSE__MARKUP__NOT_SET, {0}, TOLLGATE__V1__QUOTE_RESPONSE__HAS_BYOK_SAVING__NOT_SET, {0}, TOLLGATE__V1__QUOTE_RESPONSE__HAS_INPUT_TOKENS_ABOVE__NOT_SET, {0} }
 
 
 /*

@@ -23,7 +23,7 @@ struct Transactions: AsyncParsableCommand {
 
     @Option(
         help:
-            "Types, with commas: deducted, parked, allocated, expired, account_opened, account_changed."
+            "Types, with commas: deducted, parked, settled, discarded, allocated, expired, account_opened, account_changed."
     )
     var type: String?
 

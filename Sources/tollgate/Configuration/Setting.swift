@@ -74,6 +74,10 @@ struct Setting: Sendable {
             "checkpoint.interval_seconds", \.gateway.checkpointInterval, 1...3_600,
             "time between two checkpoints"),
 
+        .seconds(
+            "quotes.valid_seconds", \.gateway.quoteValid, 1...86_400,
+            "how long a quote's token pins its prices"),
+
         .whole(
             "transport.connections_max", \.transport.limits.connectionsMax, 1...1_000_000,
             "connections at once; more are closed when they come"),

@@ -61,17 +61,13 @@ struct JournalText {
         switch entry {
         case .charged(let charge):
             object["kind"] = charge.state == .parked ? "parked" : "charged"
-            do throws(UnpackingError) {
-                let record = try RecordContent.read(charge.content)
-                object["account"] = .string(record.account.text)
-                object["request_id"] = .string(record.requestID.text)
-                object["provider"] = .string(record.provider.text)
-                object["model"] = .string(record.model.text)
-            } catch {
-                object["problem"] = .string("its record cannot be read at byte \(error.offset)")
-            }
-            object["amount"] = .string(Nanocredits(-charge.charge).text)
-            object["balance_after"] = .string(Nanocredits(charge.balanceAfter).text)
+            describe(charge, in: &object)
+        case .parkedSettled(let end):
+            object["kind"] = .string("settled, parked as \(end.parkedSequence)")
+            describe(end.charge, in: &object)
+        case .parkedDiscarded(let end):
+            object["kind"] = .string("discarded, parked as \(end.parkedSequence)")
+            describe(end.charge, in: &object)
         case .granted(let grant):
             object["kind"] = .string("granted, \(grant.kind.name)")
             object["account"] = .string(grant.path.text)
@@ -89,6 +85,21 @@ struct JournalText {
             object["kind"] = "account changed"
             object["account"] = .string(changed.path.text)
         }
+    }
+
+    /// What was used, and what it came to.
+    private static func describe(_ charge: ChargeEntry, in object: inout JSONObject) {
+        do throws(UnpackingError) {
+            let record = try RecordContent.read(charge.content)
+            object["account"] = .string(record.account.text)
+            object["request_id"] = .string(record.requestID.text)
+            object["provider"] = .string(record.provider.text)
+            object["model"] = .string(record.model.text)
+        } catch {
+            object["problem"] = .string("its record cannot be read at byte \(error.offset)")
+        }
+        object["amount"] = .string(Nanocredits(-charge.charge).text)
+        object["balance_after"] = .string(Nanocredits(charge.balanceAfter).text)
     }
 
     // MARK: Showing

@@ -2,7 +2,6 @@
 
 import ArgumentParser
 import Money
-import Platform
 import StrictJSON
 import TollgateClient
 
@@ -14,6 +13,9 @@ struct QuoteCall: AsyncParsableCommand {
             tollgate quote --account acme --source byok --provider openrouter \\
                 --model anthropic/claude-sonnet-5 --input-tokens 10000 \\
                 --output-tokens 500 --compare
+
+            For a worst case give the estimated input and the maximum output. The token
+            pins the prices for some minutes: tollgate report --quote-token TOKEN.
 
             Exit code 1 if the wallet would not cover it, or if the gateway refuses it.
             """)
@@ -29,70 +31,13 @@ struct QuoteCall: AsyncParsableCommand {
         let draft = try record.draft()
         let report: UsageReport
         do throws(RecordProblem) {
-            report = try draft.report(requestID: "", eventTime: SystemClock().wallMicroseconds())
+            report = try draft.report(requestID: "", eventTime: 0)
         } catch {
             throw CommandFailure.environment(error.text)
         }
         let quote = try await server.withClient { client in try await client.quote(report, compare: compare) }
-        output.show(Self.json(quote), text: Self.text(quote, report))
+        output.show(QuoteText.json(quote), text: QuoteText.text(quote, source: report.credentialSource))
         if !quote.sufficient { throw CommandFailure.negative("") }
-    }
-
-    static func text(_ quote: Quote, _ report: UsageReport) -> String {
-        var lines = Table(
-            [("unit", .left), ("quantity", .right), ("USD per unit", .right), ("USD", .right)], indent: "")
-        for line in quote.lines {
-            lines.add([
-                line.unit, Figures.grouped(line.quantity), Picodollars(line.rate).text,
-                Picodollars(line.amount).text,
-            ])
-        }
-        lines.rule()
-        lines.add(["base cost", "", "", Picodollars(quote.baseCost).text])
-        var rows = [("charge", "\(Figures.credits(quote.charge)) credits")]
-        if quote.allowanceUsed > 0 {
-            rows.append(("allowance", "\(Figures.credits(quote.allowanceUsed)) credits of the fee are free"))
-        }
-        if let other = quote.alternativeCharge {
-            let source: CredentialSource = report.credentialSource == .platform ? .byok : .platform
-            rows.append(("as \(source.word)", "\(Figures.credits(other)) credits"))
-        }
-        rows.append(
-            (
-                "available",
-                "\(Figures.credits(quote.available)) credits" + (quote.sufficient ? "" : ", not enough")
-            ))
-        if let tokens = quote.affordableOutputTokens {
-            rows.append(("affordable", "\(Figures.grouped(tokens)) output tokens"))
-        }
-        rows.append(
-            ("priced by", "rule version \(quote.ruleVersion), catalogue version \(quote.catalogueVersion)"))
-        if quote.standardTierUsed { rows.append(("note", "no rate for the service tier: the standard rate")) }
-        return lines.text + "\n\n" + facts(rows, indent: "")
-    }
-
-    static func json(_ quote: Quote) -> JSONObject {
-        [
-            "charge": .string(Nanocredits(quote.charge).text),
-            "base_cost_usd": .string(Picodollars(quote.baseCost).text),
-            "available": .string(Nanocredits(quote.available).text),
-            "available_after": .string(Nanocredits(quote.availableAfter).text),
-            "sufficient": .bool(quote.sufficient),
-            "affordable_output_tokens": quote.affordableOutputTokens.map { .integer($0) } ?? .null,
-            "allowance_used": .string(Nanocredits(quote.allowanceUsed).text),
-            "alternative_charge": quote.alternativeCharge.map { .string(Nanocredits($0).text) } ?? .null,
-            "standard_tier_used": .bool(quote.standardTierUsed),
-            "rule_version": .integer(quote.ruleVersion),
-            "catalogue_version": .integer(quote.catalogueVersion),
-            "lines": .array(
-                quote.lines.map { line in
-                    [
-                        "unit": .string(line.unit), "quantity": .integer(line.quantity),
-                        "rate_usd": .string(Picodollars(line.rate).text),
-                        "amount_usd": .string(Picodollars(line.amount).text),
-                    ]
-                }),
-        ]
     }
 }
 

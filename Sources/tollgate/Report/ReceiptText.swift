@@ -7,8 +7,11 @@ import TollgateClient
 enum ReceiptText {
     static func text(_ receipt: Receipt, requestID: String) -> String {
         var rows = [("request", requestID)]
-        if let reason = receipt.parkedReason {
-            rows.append(("parked", "\(reason.name): kept, and charged when it can be priced"))
+        if receipt.state == .discarded {
+            rows.append(("discarded", "it was parked, and an administrator has given it up"))
+        } else if receipt.state == .parked {
+            let reason = receipt.parkedReason.map { "\($0.name): " } ?? ""
+            rows.append(("parked", reason + "kept, and charged when it can be priced"))
         } else {
             rows.append(("charge", "\(Figures.credits(receipt.charge)) credits"))
             rows.append(("base cost", "\(Picodollars(receipt.baseCost).text) USD"))
@@ -28,7 +31,7 @@ enum ReceiptText {
             rows.append(("note", "no rate for the service tier: the standard rate was used"))
         }
         if receipt.duplicate {
-            rows.append(("note", "reported before: this is its first receipt, nothing was charged again"))
+            rows.append(("note", "reported before: this is what stands, nothing was charged again"))
         }
         return facts(rows, indent: "")
     }
@@ -36,7 +39,7 @@ enum ReceiptText {
     static func json(_ receipt: Receipt, requestID: String) -> JSONObject {
         [
             "request_id": .string(requestID),
-            "state": .string(receipt.state == .parked ? "parked" : "charged"),
+            "state": .string("\(receipt.state)"),
             "parked_reason": receipt.parkedReason.map { .string("\($0.name)") } ?? .null,
             "duplicate": .bool(receipt.duplicate), "in_debt": .bool(receipt.inDebt),
             "charge": .string(Nanocredits(receipt.charge).text),

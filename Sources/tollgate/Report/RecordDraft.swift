@@ -1,5 +1,6 @@
 // A usage record on its way in: texts by the contract's field names, from flags, a CSV row or a JSON object.
 
+import Gateway
 import Pricing
 import StrictJSON
 import TollgateClient
@@ -24,7 +25,7 @@ struct RecordDraft: Hashable {
 
     private static let textFields = [
         "request_id", "account", "credential_source", "provider", "model", "service_tier",
-        "requested_provider", "requested_model", "requested_service_tier",
+        "requested_provider", "requested_model", "requested_service_tier", "quote_token",
     ]
 
     private static let countFields: [String: any WritableKeyPath<Usage, Int64> & Sendable] = [
@@ -81,6 +82,13 @@ struct RecordDraft: Hashable {
         report.requestedProvider = values["requested_provider"] ?? ""
         report.requestedModel = values["requested_model"] ?? ""
         report.requestedServiceTier = values["requested_service_tier"] ?? ""
+        if let text = values["quote_token"] {
+            guard let token = Hexadecimal.bytes(text) else {
+                throw RecordProblem(
+                    field: "quote_token", problem: "it is not the hexadecimal digits that a quote gave")
+            }
+            report.quoteToken = token
+        }
         for (name, path) in Self.countFields {
             guard let text = values[name] else { continue }
             guard let count = Int64(text), (0...Usage.countMax).contains(count) else {

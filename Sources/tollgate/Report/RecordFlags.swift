@@ -46,6 +46,9 @@ struct RecordFlags: ParsableArguments {
     @Option(help: "When the request ended: 2026-11-22T14:05:00Z, or microseconds since 1970. Default: now.")
     var eventTime: String?
 
+    @Option(help: "The token of a quote, to be charged by the prices that it pinned.")
+    var quoteToken: String?
+
     /// The flags as a draft.
     func draft() throws(CommandFailure) -> RecordDraft {
         var draft = RecordDraft()
@@ -54,7 +57,7 @@ struct RecordFlags: ParsableArguments {
             ("service_tier", serviceTier), ("input_tokens", inputTokens), ("output_tokens", outputTokens),
             ("cache_read_tokens", cacheReadTokens), ("cache_write_5m_tokens", cacheWrite5mTokens),
             ("cache_write_1h_tokens", cacheWrite1hTokens), ("reasoning_tokens", reasoningTokens),
-            ("event_time", eventTime),
+            ("event_time", eventTime), ("quote_token", quoteToken),
         ] {
             if let text { draft.set(name, text) }
         }

@@ -1,0 +1,136 @@
+// A quote's token: what a report is charged by when it brings it back.
+//
+//      0         1              5                   9         17          25       41
+//      +---------+--------------+-------------------+---------+-----------+--------+
+//      | 1       | rule version | catalogue version | instant | expires   | code   |   little-endian
+//      +---------+--------------+-------------------+---------+-----------+--------+
+//
+// Instant: whose rates apply, the moment of the quote. Expires: the last event time that it is good for;
+// both in microseconds since 1970. The code is the first 16 bytes of HMAC-SHA256 under a secret of the data
+// directory, over the bytes before it and then over what the quote was for, none of which is in the token:
+// account, credential source, provider, model, service tier, as the report that brings it names them. So a
+// token is good for one account and model, and whoever edits it cannot make it good for more.
+//
+// What decides is when the request ended, not when its report arrives: a router that was cut off delivers
+// late what it was promised in time, and a retry is answered alike whenever it comes. An event time from
+// before the quote would let a quote of today cheapen the usage of yesterday, and is refused.
+
+import Bytes
+import Ledger
+import Pricing
+
+/// The fields of a token.
+struct QuoteToken: Hashable, Sendable {
+    static let version: UInt8 = 1
+    static let codeBytes = 16
+    static let headBytes = 25
+    static let bytes = headBytes + codeBytes
+    /// How far the clocks of a router and of the gateway may be apart.
+    static let skewMicroseconds = LedgerLimits.eventAheadMax.microseconds
+
+    var ruleVersion: UInt32
+    var catalogueVersion: UInt32
+    var instant: Timestamp
+    var expiresAt: Timestamp
+
+    init(ruleVersion: UInt32, catalogueVersion: UInt32, instant: Timestamp, expiresAt: Timestamp) {
+        self.ruleVersion = ruleVersion
+        self.catalogueVersion = catalogueVersion
+        self.instant = instant
+        self.expiresAt = expiresAt
+    }
+
+    /// Reads a token without its code; nil if it is of no known form.
+    init?(_ token: ByteView) {
+        guard token.count == Self.bytes, token[0] == Self.version else { return nil }
+        func word(_ start: Int, _ count: Int) -> UInt64 {
+            var value: UInt64 = 0
+            for index in (start..<start + count).reversed() { value = value << 8 | UInt64(token[index]) }
+            return value
+        }
+        ruleVersion = UInt32(word(1, 4))
+        catalogueVersion = UInt32(word(5, 4))
+        instant = Timestamp(microseconds: Int64(bitPattern: word(9, 8)))
+        expiresAt = Timestamp(microseconds: Int64(bitPattern: word(17, 8)))
+    }
+
+    fileprivate func appendHead(to packer: inout BytePacker) {
+        packer.append(byte: Self.version)
+        for value in [ruleVersion, catalogueVersion] {
+            for shift in stride(from: UInt32(0), to: 32, by: 8) {
+                packer.append(byte: UInt8(truncatingIfNeeded: value >> shift))
+            }
+        }
+        packer.append(fixed: UInt64(bitPattern: instant.microseconds))
+        packer.append(fixed: UInt64(bitPattern: expiresAt.microseconds))
+    }
+
+    /// Why a record with this event time is not charged by the token; nil if it may be.
+    func fault(eventTime: Timestamp) -> Refusal? {
+        if eventTime > expiresAt {
+            return Refusal(
+                .quoteExpired, field: .quoteToken, found: eventTime.microseconds,
+                expected: expiresAt.microseconds)
+        }
+        // Both are within what the signer's clock says, so neither difference overflows.
+        if eventTime.microseconds < instant.microseconds - Self.skewMicroseconds {
+            return Refusal(
+                .invalidArgument, field: .quoteToken, found: eventTime.microseconds,
+                expected: instant.microseconds)
+        }
+        return nil
+    }
+}
+
+/// Signs tokens and takes them back. Safe to share.
+struct QuoteSigner: Sendable {
+    private let code: MessageCode
+
+    init(key: [UInt8]) { code = MessageCode(key: key) }
+
+    /// The token for what `record` asks about. `packer` is used as scratch.
+    func sign(_ token: QuoteToken, for record: borrowing UsageRecord, using packer: inout BytePacker)
+        -> [UInt8]
+    {
+        packer.clear()
+        token.appendHead(to: &packer)
+        append(record, to: &packer)
+        return unsafe [UInt8](unsafeUninitializedCapacity: QuoteToken.headBytes + MessageCode.codeBytes) {
+            (room, count) in
+            guard let base = room.baseAddress else { return }
+            for index in 0..<QuoteToken.headBytes { unsafe base[index] = packer.view[index] }
+            // The whole code is written, the half of it kept.
+            unsafe code.write(packer.view, to: base + QuoteToken.headBytes)
+            count = QuoteToken.bytes
+        }
+    }
+
+    /// What the token of `record` says, if this directory signed it for such a record; nil otherwise.
+    func verified(_ record: borrowing UsageRecord) -> QuoteToken? {
+        let bytes = record.quoteToken
+        guard let token = QuoteToken(bytes) else { return nil }
+        var packer = BytePacker(capacity: 512)
+        packer.append(bytes: bytes[0..<QuoteToken.headBytes])
+        append(record, to: &packer)
+        return code.begins(packer.view, with: bytes[QuoteToken.headBytes..<QuoteToken.bytes]) ? token : nil
+    }
+
+    /// What the quote was for: names in lower case, because their case does not matter.
+    private func append(_ record: borrowing UsageRecord, to packer: inout BytePacker) {
+        packer.append(prefixed: record.account)
+        packer.append(byte: record.credentialSource?.rawValue ?? 0)
+        append(name: record.provider, to: &packer)
+        append(name: record.model, to: &packer)
+        append(
+            name: ServiceTierName.isStandard(record.serviceTier) ? ByteView() : record.serviceTier,
+            to: &packer)
+    }
+
+    private func append(name: ByteView, to packer: inout BytePacker) {
+        packer.append(UInt64(name.count))
+        for index in 0..<name.count {
+            let byte = name[index]
+            packer.append(byte: byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte)
+        }
+    }
+}

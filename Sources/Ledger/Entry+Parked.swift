@@ -1,0 +1,77 @@
+// The bytes of a parked record's end, and what an outcome's history row keeps beside its columns.
+//
+//      parked sequence | flags | reason | actor | the fields of a charge
+//
+//      extra:  draws: count, then grant and amount of each | for an end: parked sequence, flags, reason, actor
+
+import Bytes
+import Pricing
+
+extension BytePacker {
+    mutating func append(time: Timestamp, _ entry: ParkedEndEntry, kind: EntryKind) {
+        let start = beginEntry(kind)
+        append(entry.parkedSequence)
+        append(byte: entry.isCorrected ? 1 : 0)
+        append(prefixed: entry.reason)
+        append(prefixed: entry.actor)
+        append(bytesMax: Self.bytesMax(entry.charge)) { packer in
+            Self.append(time: time, entry.charge, to: &packer)
+        }
+        endEntry(from: start)
+    }
+}
+
+extension ByteUnpacker {
+    mutating func parkedEnd() throws(UnpackingError) -> (Timestamp, ParkedEndEntry) {
+        var entry = ParkedEndEntry()
+        entry.parkedSequence = try unsigned()
+        entry.isCorrected = try flags(max: 1) == 1
+        entry.reason = try prefixed()
+        entry.actor = try prefixed()
+        let (time, charge) = try charge()
+        entry.charge = charge
+        return (time, entry)
+    }
+}
+
+/// What an outcome's history row keeps beside its columns.
+public struct OutcomeDetails: Hashable, Sendable {
+    /// What each grant paid, in burn order.
+    public var draws: [Draw] = []
+    public var end: ParkedEnd?
+
+    /// What a settlement or a discard says of the parked record that it ends.
+    public struct ParkedEnd: Hashable, Sendable {
+        public var parkedSequence: UInt64
+        public var isCorrected: Bool
+        public var reason: String
+        public var actor: String
+    }
+
+    /// Appends the details of a charge; nothing where no grant paid and nothing ends.
+    public static func append(_ charge: ChargeEntry, end: ParkedEndEntry? = nil, to packer: inout BytePacker)
+    {
+        guard charge.draws.count > 0 || end != nil else { return }
+        packer.append(UInt64(charge.draws.count))
+        packer.append(bytes: charge.draws.bytes)
+        guard let end else { return }
+        packer.append(end.parkedSequence)
+        packer.append(byte: end.isCorrected ? 1 : 0)
+        packer.append(prefixed: end.reason)
+        packer.append(prefixed: end.actor)
+    }
+
+    /// Reads details back; bytes of none are none.
+    public init(reading bytes: ByteView) throws(UnpackingError) {
+        if bytes.isEmpty { return }
+        var fields = ByteUnpacker(bytes)
+        let count = try fields.unsigned()
+        guard count <= UInt64(bytes.count) else { throw UnpackingError(offset: 0) }
+        for _ in 0..<count { draws.append(try fields.draw()) }
+        if fields.isAtEnd { return }
+        end = ParkedEnd(
+            parkedSequence: try fields.unsigned(), isCorrected: try fields.flags(max: 1) == 1,
+            reason: try fields.prefixed().text, actor: try fields.prefixed().text)
+        try fields.end()
+    }
+}

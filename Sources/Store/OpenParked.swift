@@ -1,0 +1,172 @@
+// The parked outcomes that nobody has settled or given up, behind the ledger by what the history is behind.
+//
+// The list holds one small row for each, so it is as long as the trouble is, and not as long as the history.
+
+import Bytes
+import GRDB
+
+/// Which open parked outcomes are asked for. What is nil does not restrict.
+public struct ParkedFilter: Hashable, Sendable {
+    /// Of this account and of those below it.
+    public var account: String?
+    public var provider: String?
+    public var model: String?
+    /// Why it was parked.
+    public var reason: String?
+    /// Event time at or after, and before, in microseconds since 1970.
+    public var since: Int64?
+    public var until: Int64?
+    /// Only rows whose id is above: the `next` of the page before.
+    public var after: Int64 = 0
+    /// 1 to `StoreLimits.pageRowsMax`; values outside are brought inside.
+    public var limit = 50
+
+    public init() {}
+}
+
+/// A page of open parked outcomes, oldest first.
+public struct ParkedPage: Hashable, Sendable {
+    public var rows: [UsageRow]
+    /// What to pass as `after` for the next page; nil on the last.
+    public var next: Int64?
+}
+
+/// How many parked outcomes are open.
+public struct ParkedFigures: Hashable, Sendable {
+    public var byReason: [String: Int] = [:]
+    /// When the oldest was recorded, in microseconds since 1970; nil where none is open.
+    public var oldestRecordedAt: Int64?
+    public var count: Int { byReason.values.reduce(0, +) }
+
+    public init() {}
+}
+
+enum OpenParked {
+    static let insert = "INSERT INTO parked_open VALUES (?, ?, ?, ?)"
+    static let delete = "DELETE FROM parked_open WHERE shard = ? AND sequence = ?"
+
+    static let page = """
+        SELECT \(HistorySchema.usageColumns.map { "u." + $0 }.joined(separator: ", "))
+        FROM parked_open p JOIN usage_rows u ON u.id = p.id
+        WHERE p.id > ?1
+            AND (?2 IS NULL OR u.account = ?2 OR substr(u.account, 1, length(?2) + 1) = ?2 || '/')
+            AND (?3 IS NULL OR lower(u.provider) = lower(?3)) AND (?4 IS NULL OR lower(u.model) = lower(?4))
+            AND (?5 IS NULL OR p.reason = ?5) AND u.event_time >= ?6 AND u.event_time < ?7
+        ORDER BY p.id
+        """
+}
+
+extension HistoryStore {
+    /// Open parked outcomes that pass `filter`, oldest first. O(open ones).
+    public func parked(_ filter: ParkedFilter) throws(StoreError) -> ParkedPage {
+        let limit = min(max(1, filter.limit), StoreLimits.pageRowsMax)
+        let texts = [filter.account, filter.provider, filter.model, filter.reason].map {
+            $0.map { Array($0.utf8) }
+        }
+        return try read { (database, _) throws(StoreError) in
+            // What is bound is read while rows are: one buffer for all of it, lent for as long.
+            try texts.flatMap { $0 ?? [] }.withView { (all) throws(StoreError) in
+                var select = try Statement(cached: database, .history, OpenParked.page)
+                select.bind(filter.after, at: 1)
+                var start = 0
+                for (index, text) in texts.enumerated() {
+                    guard let count = text?.count else {
+                        select.bindNull(at: CInt(index + 2))
+                        continue
+                    }
+                    select.bind(text: all[start..<start + count], at: CInt(index + 2))
+                    start += count
+                }
+                select.bind(filter.since ?? .min, at: 6)
+                select.bind(filter.until ?? .max, at: 7)
+                return try Self.page(&select, limit: limit)
+            }
+        }
+    }
+
+    private static func page(_ select: inout Statement, limit: Int) throws(StoreError) -> ParkedPage {
+        var page = ParkedPage(rows: [], next: nil)
+        while try select.step() {
+            guard page.rows.count < limit else {
+                page.next = page.rows.last?.id
+                break
+            }
+            let found = try HistoryReader.usage(select)
+            page.rows.append(UsageRow(id: found.id, found.row))
+        }
+        return page
+    }
+
+    /// How many are open, by reason, and since when. O(open ones), some milliseconds for a million.
+    public func parkedFigures() throws(StoreError) -> ParkedFigures {
+        try read { (database, _) throws(StoreError) in
+            var figures = ParkedFigures()
+            var counts = try Statement(
+                cached: database, .history, "SELECT reason, count(*) FROM parked_open GROUP BY reason")
+            while try counts.step() { figures.byReason[counts.text(0)] = Int(counts.integer(1)) }
+            var oldest = try Statement(
+                cached: database, .history,
+                """
+                SELECT u.recorded_at FROM parked_open p JOIN usage_rows u ON u.id = p.id
+                ORDER BY p.id LIMIT 1
+                """)
+            if try oldest.step() { figures.oldestRecordedAt = oldest.integer(0) }
+            return figures
+        }
+    }
+
+    /// Every open parked outcome, by shard and sequence, for verification.
+    public func openParked() throws(StoreError) -> [(shard: UInt16, sequence: UInt64)] {
+        try read { (database, _) throws(StoreError) in
+            var select = try Statement(
+                database, .history, "SELECT shard, sequence FROM parked_open ORDER BY id")
+            var open: [(shard: UInt16, sequence: UInt64)] = []
+            while try select.step() {
+                open.append((UInt16(clamping: select.integer(0)), UInt64(bitPattern: select.integer(1))))
+            }
+            return open
+        }
+    }
+
+    /// The newest row in a state under an idempotency key, or nil: the parked row behind a settlement.
+    public func usage(key: Hash128, state: UsageState) throws(StoreError) -> UsageRow? {
+        try read { (database, known) throws(StoreError) in
+            var found: UsageRow?
+            var rows = try Statement(cached: database, .history, HistoryReader.usageByID)
+            var chunks = try Statement(cached: database, .history, KeyChunk.select)
+            try known.search(.outcome, Key.hash(key.low), &chunks) { (keyed) throws(StoreError) in
+                defer { rows.reset() }
+                let row = try HistoryReader.usage(&rows, keyed.id)
+                guard row.figures.idKey == key, row.figures.state == state else { return false }
+                found = UsageRow(id: keyed.id, row)
+                return true
+            }
+            return found
+        }
+    }
+
+    /// The rows that made grants of a wallet, found by their numbers, newest first.
+    ///
+    /// O(runs + rows of the wallet behind the oldest of them); rows of usage are passed over unread.
+    public func grants(_ numbers: Set<UInt64>, of wallet: [UInt8]) throws(StoreError) -> [CreditRow] {
+        guard !numbers.isEmpty else { return [] }
+        return try read { (database, known) throws(StoreError) in
+            var found: [CreditRow] = []
+            var rows = try Statement(cached: database, .history, HistoryReader.creditByID)
+            var chunks = try Statement(cached: database, .history, KeyChunk.select)
+            let hash = wallet.withView { Key.hash($0, hashKey) }
+            try known.search(.account, hash, &chunks) { (keyed) throws(StoreError) in
+                guard keyed.isCredit else { return false }
+                defer { rows.reset() }
+                let row = try HistoryReader.credit(&rows, keyed.id)
+                // A grant has the sequence of the entry that made it; its expiry names it too.
+                guard row.grantID == row.sequence, numbers.contains(row.sequence),
+                    wallet.withView({ row.account == $0 })
+                else { return false }
+                found.append(CreditRow(id: keyed.id, row))
+                return found.count == numbers.count
+            }
+            return found
+        }
+    }
+}
