@@ -54,6 +54,13 @@ extension AdminDesk {
             "added": .integer(staged.diff.added.count), "removed": .integer(staged.diff.removed.count),
             "changed": .integer(staged.diff.changed.count), "unchanged": .integer(staged.diff.unchangedCount),
         ]
+        object["unpriced_in_use"] = .array(
+            staged.unpricedInUse.prefix(AdminLimits.findingsMax).map { used in
+                .object([
+                    "provider": .string(used.provider), "model": .string(used.model),
+                    "recent_reports": .integer(used.count),
+                ])
+            })
         object["import"] = .object(staged.imported.report)
         object["lint_count"] = .integer(staged.lint.count)
         object["lint"] = .array(staged.lint.prefix(AdminLimits.findingsMax).map { .object($0.json) })

@@ -54,6 +54,12 @@ public struct StagedCatalogue: Sendable {
     public var inForce: UInt32
     public var diff: CatalogueDiff
     public var lint: [LintFinding]
+    /// Models that were reported lately and have a price now, and none by the draft, the most used first: were it
+    /// approved, their reports would be parked.
+    public var unpricedInUse: [ReportedModel]
+
+    /// How many of the newest outcomes count as lately.
+    public static let recentOutcomes = 100_000
 }
 
 /// Why a draft is not approved as it was asked.
@@ -73,6 +79,7 @@ extension Gateway {
     public func stageCatalogue(_ staging: CatalogueStaging) throws(AdministrationError) -> StagedCatalogue {
         var imported: CatalogueImport
         let book = priceBook
+        let draft: PriceBook
         do throws(PricingError) {
             imported = try Catalogue.importing(
                 staging.bytes, format: staging.format, options: staging.options)
@@ -83,10 +90,19 @@ extension Gateway {
                 catalogue = catalogue.taking(effectFrom: instant, over: book.catalogue)
             }
             // Whatever would refuse it at its approval refuses it now.
-            _ = try PriceBook(catalogue: catalogue, rules: book.rules, creditValue: settings.creditValue)
+            draft = try PriceBook(
+                catalogue: catalogue, rules: book.rules, creditValue: settings.creditValue)
             imported.catalogue = catalogue
         } catch {
             throw .pricing(error)
+        }
+        let time = self.now()
+        let recent = try storing { () throws(StoreError) in
+            try history.recentModels(rowsMax: StagedCatalogue.recentOutcomes)
+        }
+        let unpriced = recent.filter { used in
+            book.hasPrice(provider: used.provider, model: used.model, at: time)
+                && !draft.hasPrice(provider: used.provider, model: used.model, at: time)
         }
         let bytes = imported.catalogue.canonicalBytes
         guard bytes.count <= PricingLimits.catalogueBytesMax else {
@@ -106,7 +122,7 @@ extension Gateway {
         return StagedCatalogue(
             version: version, isDuplicate: added.importedAt != now || added.importedBy != staging.actor,
             imported: imported, inForce: book.catalogueVersion, diff: book.catalogue.diff(to: catalogue),
-            lint: catalogue.lint(previous: book.catalogue))
+            lint: catalogue.lint(previous: book.catalogue), unpricedInUse: unpriced)
     }
 
     /// Puts a version in force, for every record decided from now on. Going back to an earlier one is the

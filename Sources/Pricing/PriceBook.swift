@@ -126,6 +126,17 @@ public final class PriceBook: Sendable {
                 tierSlot: tierSlot))
     }
 
+    /// Whether a model has a price at an instant, by its own name, an alias or a pattern. Letter case does not matter.
+    public func hasPrice(provider: String, model: String, at instant: Timestamp) -> Bool {
+        provider.lowercased().withView { provider in
+            model.withView { model in
+                tables.priceIndex(
+                    provider: Int(tables.providers.value(of: provider) ?? 0), model: model, at: instant)
+                    != nil
+            }
+        }
+    }
+
     /// Every leaf of `record` that was used, with its rate; empty if the record cannot be priced.
     public func lines(for record: UsageRecord) -> [QuoteLine] {
         let provider = Int(tables.providers.value(of: record.provider) ?? 0)

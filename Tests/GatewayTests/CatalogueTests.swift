@@ -5,7 +5,6 @@ import Foundation
 import Gateway
 import Ledger
 import Pricing
-import Store
 import Testing
 
 @Suite("The catalogue of a gateway")
@@ -69,6 +68,25 @@ struct GatewayCatalogueTests {
         #expect(try await Self.fee("r-4", again, at: nil) == 4_500_000_000)
         #expect(try again.catalogues().activations.map(\.number) == [1, 2, 1])
         await again.stop()
+    }
+
+    @Test("a draft without a price for what is reported names it, by the name that was reported")
+    func unpricedInUse() async throws {
+        let directory = try TemporaryDirectory()
+        let gateway = try openGateway(directory)
+        await openAccount(gateway)
+        _ = try await Self.fee("r-1", gateway)
+        _ = try await Self.fee("r-2", gateway)
+        try await gateway.waitForHistory()
+        let other = Self.list("5e-06", model: "gpt-4o-mini")
+        let dropping = try gateway.stageCatalogue(Self.staging(other, keepsMissing: false))
+        #expect(dropping.unpricedInUse.map(\.model) == ["gpt-4o"])
+        #expect(dropping.unpricedInUse.map(\.count) == [2])
+        #expect(try gateway.stageCatalogue(Self.staging(other)).unpricedInUse.isEmpty)
+        #expect(
+            try gateway.stageCatalogue(Self.staging(Self.list("5e-06"), keepsMissing: false)).unpricedInUse
+                .isEmpty)
+        await gateway.stop()
     }
 
     @Test("the same content is the same version")

@@ -65,6 +65,12 @@ enum ImportText {
                 + " \(Figures.grouped(try answer.wide("changed"))) changed,"
                 + " \(Figures.grouped(try answer.wide("unchanged"))) the same",
         ]
+        for used in try answer.field("unpriced_in_use").array() {
+            lines.append(
+                "in use and without a price in it: \(try used.shown("provider")) \(try used.shown("model")),"
+                    + " \(Figures.grouped(try used.wide("recent_reports"))) of the latest reports; approved, they"
+                    + " would be parked (--keep-missing keeps the price)")
+        }
         let lint = try answer.wide("lint_count")
         if lint > 0 { lines.append("\(Figures.grouped(lint)) oddities: tollgate catalog lint \(version)") }
         if state == "draft" {
