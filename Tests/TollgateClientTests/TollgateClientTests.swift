@@ -36,6 +36,9 @@ struct TollgateClientTests {
         var configuration = TollgateClient.Configuration(host: "127.0.0.1", port: port)
         configuration.backoffFirst = .milliseconds(1)
         configuration.backoffLongest = .milliseconds(20)
+        // On a busy machine a test may stand still for longer than a client would wait.
+        configuration.silenceMax = .seconds(600)
+        configuration.timeout = .seconds(600)
         configure(&configuration)
         let client = TollgateClient(configuration)
         try await body(client, gateway)
