@@ -321,15 +321,3 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
         if let context { resumeReading(context) }
     }
 }
-
-/// A `ByteBuffer` that the encoder writes into.
-struct NIOOutput: OutputBuffer {
-    private(set) var buffer: ByteBuffer
-
-    init(_ buffer: ByteBuffer) { self.buffer = buffer }
-
-    @inline(__always)
-    mutating func withReserved(bytes: Int, _ body: (UnsafeMutableRawBufferPointer) -> Int) {
-        unsafe buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: bytes) { unsafe body($0) }
-    }
-}
