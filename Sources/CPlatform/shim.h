@@ -96,6 +96,17 @@ static inline int tollgate_fallocate(int descriptor, int64_t offset, int64_t byt
     return (int)syscall(SYS_fallocate, descriptor, 0, offset, bytes);
 }
 
+/// Raises the limit of open files (RLIMIT_NOFILE, getrlimit(2)) as far as the process may; returns it, or -1.
+static inline int64_t tollgate_raise_open_files(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return -1;
+    if (limit.rlim_cur < limit.rlim_max) {
+        struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+    }
+    return limit.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)limit.rlim_cur;
+}
+
 // Chance.
 
 /// getrandom(2) with flags 0, whose declaration Swift's module lacks.

@@ -66,10 +66,10 @@ public final class FrameServer: Sendable {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
-            .childChannelOption(
-                ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_USER_TIMEOUT)),
-                value: 20_000
-            )
+            .childChannelOption(Self.tcp(TCP_USER_TIMEOUT), value: 20_000)
+            .childChannelOption(Self.tcp(TCP_KEEPIDLE), value: 30)
+            .childChannelOption(Self.tcp(TCP_KEEPINTVL), value: 10)
+            .childChannelOption(Self.tcp(TCP_KEEPCNT), value: 3)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(
@@ -98,6 +98,10 @@ public final class FrameServer: Sendable {
             }
         listener = try await bootstrap.bind(host: settings.host, port: settings.port).get()
         port = listener.localAddress?.port ?? settings.port
+    }
+
+    private static func tcp(_ option: CInt) -> ChannelOptions.Types.SocketOption {
+        ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: option))
     }
 
     /// How many connections are open.

@@ -42,9 +42,11 @@ final class GatewayProcess: Sendable {
     ///
     /// - Parameters:
     ///   - ports: those of a process before it, so that clients find this one; 0 lets the system choose.
+    ///   - openFilesMax: the most files it may have open (`ulimit -n`).
     ///   - fileBlocksMax: the most 1 KiB blocks a file may have (`ulimit -f`), as a disk that refuses writes.
     init(
-        _ directory: String, ports: (Int, Int) = (0, 0), settings: [String] = [], fileBlocksMax: Int? = nil
+        _ directory: String, ports: (Int, Int) = (0, 0), settings: [String] = [], fileBlocksMax: Int? = nil,
+        openFilesMax: Int? = nil
     ) throws {
         self.directory = directory
         errorPath = directory + ".log"
@@ -55,9 +57,12 @@ final class GatewayProcess: Sendable {
                 "--set", "journal.segment_bytes=256 KiB", "--set", "checkpoint.interval_seconds=1",
             ] + settings.flatMap { ["--set", $0] }
         process = Process()
-        if let fileBlocksMax {
+        if fileBlocksMax != nil || openFilesMax != nil {
+            let limits =
+                (fileBlocksMax.map { "ulimit -f \($0); " } ?? "")
+                + (openFilesMax.map { "ulimit -n \($0); " } ?? "")
             process.executableURL = URL(fileURLWithPath: "/bin/sh")
-            process.arguments = ["-c", "ulimit -f \(fileBlocksMax); exec \"$@\"", "sh"] + arguments
+            process.arguments = ["-c", limits + "exec \"$@\"", "sh"] + arguments
         } else {
             process.executableURL = URL(fileURLWithPath: arguments[0])
             process.arguments = Array(arguments.dropFirst())

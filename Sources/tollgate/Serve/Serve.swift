@@ -13,6 +13,7 @@ import Logging
 import Platform
 import StrictJSON
 import Transport
+import Transport
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -73,6 +74,7 @@ struct RunningGateway: Sendable {
     static func start(_ settings: ServerSettings, logger: Logger) async throws -> RunningGateway {
         let clock = SystemClock()
         let started = clock.monotonicNanoseconds()
+        let transport = try boundConnections(settings.transport, logger: logger)
         let gateway: Gateway
         do {
             gateway = try Gateway.open(settings.gateway, logger: logger)
@@ -81,7 +83,7 @@ struct RunningGateway: Sendable {
         }
         let frames: FrameServer
         do {
-            frames = try await FrameServer.start(gateway, settings: settings.transport, logger: logger)
+            frames = try await FrameServer.start(gateway, settings: transport, logger: logger)
         } catch {
             await gateway.stop()
             throw cannotListen(settings.transport.host, settings.transport.port, "listen.port", error)
@@ -104,6 +106,37 @@ struct RunningGateway: Sendable {
             await gateway.stop()
             throw failure
         }
+    }
+
+    /// The settings with as many connections as the limit of open files leaves room for, beside the files of the
+    /// journal and the databases and the connections of the HTTP API.
+    private static func boundConnections(
+        _ settings: TransportSettings, logger: Logger
+    ) throws -> TransportSettings {
+        let limit: Int
+        do throws(FileError) {
+            limit = try OpenFiles.raiseLimit()
+        } catch {
+            throw CommandFailure.environment("\(error)")
+        }
+        let room = limit - OpenFiles.reserved - AdminLimits.connectionsMax
+        guard room >= OpenFiles.reserved else {
+            let least = 2 * OpenFiles.reserved + AdminLimits.connectionsMax
+            throw CommandFailure.environment(
+                "this process may have \(limit) files open, and needs at least \(least): raise the limit (ulimit -n)"
+            )
+        }
+        var settings = settings
+        if settings.limits.connectionsMax > room {
+            logger.notice(
+                "fewer connections than transport.connections_max fit the limit of open files (ulimit -n)",
+                metadata: [
+                    "connections_max": "\(settings.limits.connectionsMax)", "room": "\(room)",
+                    "open_files": "\(limit)",
+                ])
+            settings.limits.connectionsMax = room
+        }
+        return settings
     }
 
     private static func cannotListen(
