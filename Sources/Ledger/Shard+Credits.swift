@@ -201,13 +201,12 @@ extension ShardState {
         guard let wallet = standing.wallet else { return nil }
         endExpiredGrants(of: wallet, time: entryTime(now))
         let row = accounts[wallet]
-        let (available, overflow) = row.balance.addingReportingOverflow(row.overdraftLimit)
         var remaining: [GrantKind: Int64] = [:]
         forEachGrant(of: wallet) { remaining[$0.kind, default: 0] += $0.remaining }
         return AccountSummary(
             path: Array(path(of: account)), wallet: Array(path(of: wallet)), tier: Array(tier(standing.tier)),
-            status: standing.status, unlimited: row.unlimited, balance: row.balance, held: 0,
-            overdraftLimit: row.overdraftLimit, available: overflow ? .max : available,
+            status: standing.status, unlimited: row.unlimited, balance: row.balance, held: held(of: wallet),
+            overdraftLimit: row.overdraftLimit, available: available(of: wallet),
             granted: row.granted, charged: row.charged, expired: row.expired, remaining: remaining,
             nextExpiry: row.nextExpiry, sequence: sequence)
     }

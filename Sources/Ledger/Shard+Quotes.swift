@@ -35,12 +35,10 @@ extension ShardState {
         let standing = standing(of: account)
         guard let wallet = standing.wallet else { return nil }
         endExpiredGrants(of: wallet, time: entryTime(now))
-        let row = accounts[wallet]
-        let (available, overflow) = row.balance.addingReportingOverflow(row.overdraftLimit)
         let tier = tier(standing.tier)
         var answer = QuoteStanding(
-            pricing: book.price(record, tier: tier), available: overflow ? .max : available,
-            unlimited: row.unlimited, tier: Array(tier))
+            pricing: book.price(record, tier: tier), available: available(of: wallet),
+            unlimited: accounts[wallet].unlimited, tier: Array(tier))
         if standing.status != .active {
             answer.pricing = .refused(
                 Refusal(standing.status == .closed ? .accountClosed : .accountSuspended, field: .account))

@@ -25,11 +25,14 @@ public struct AccountRecord: Sendable {
 
 /// The packed state of an account in a checkpoint row.
 ///
-///      version 1 | status | flags | overdraft | granted | charged | expired | tier
+///      version 2 | status | flags | overdraft | granted | charged | expired | tier
 ///      grants:     count, then id, kind, burn order, amount, remaining, expiry of each, in burn order
 ///      allowances: count, then rule, month, used of each
+///      sections:   until the end, see `AccountSection`
+///
+/// Version 1 has no sections, and is read.
 enum AccountState {
-    static let version: UInt8 = 1
+    static let version: UInt8 = 2
 }
 
 extension ShardState {
@@ -68,6 +71,7 @@ extension ShardState {
             packer.append(UInt64(allowanceRow.used))
             allowance = allowanceRow.next
         }
+        if row.side != AccountRow.none { packSections(of: number, into: &packer) }
     }
 
     /// Takes an account from a checkpoint row. Rows of a shard come in the order of their numbers.
@@ -83,7 +87,8 @@ extension ShardState {
         }
         do {
             var fields = ByteUnpacker(record.state)
-            guard try fields.byte() == AccountState.version,
+            let version = try fields.byte()
+            guard version == 1 || version == AccountState.version,
                 let status = AccountStatus(rawValue: try fields.byte())
             else { throw UnpackingError(offset: 0) }
             let flags = try fields.byte()
@@ -104,6 +109,7 @@ extension ShardState {
             accounts[account].balance = record.balance
             try restoreGrants(of: account, from: &fields)
             try restoreAllowances(of: account, from: &fields)
+            if version > 1 { try restoreSections(of: account, from: &fields) }
             guard fields.isAtEnd else { throw UnpackingError(offset: fields.offset) }
             guard Int128(granted) == Int128(record.balance) + Int128(charged) + Int128(expired),
                 expired <= granted

@@ -116,10 +116,9 @@ extension ShardState {
             return Refusal(.invalidArgument, field: .amount, found: charge, expected: .max)
         }
         if onInsufficient == .refuse, charge > 0, !wallet.unlimited {
-            let available = wallet.balance.addingReportingOverflow(wallet.overdraftLimit)
-            if !available.overflow, charge > available.partialValue {
-                return Refusal(
-                    .insufficientCredits, field: .amount, found: charge, expected: available.partialValue)
+            let available = available(of: entry.wallet)
+            if charge > available {
+                return Refusal(.insufficientCredits, field: .amount, found: charge, expected: available)
             }
         }
         entry.balanceAfter = after

@@ -29,6 +29,8 @@ struct AccountRow: BitwiseCopyable {
     var ownsWallet: Bool
     var unlimited: Bool
     var isDirty: Bool
+    /// What only few accounts have: a row of `ShardState.sides`.
+    var side = AccountRow.none
     /// Unspent grants less debt: negative is debt.
     var balance: Int64 = 0
     var overdraftLimit: Int64 = 0
@@ -119,6 +121,8 @@ struct ShardState: ~Copyable, Sendable {
     var grants = Slab<GrantRow>()
     var freeGrant = AccountRow.none
     var allowances = Slab<AllowanceRow>()
+    /// What only few accounts have.
+    var sides = Slab<SideRow>()
     var ids = IdempotencyTable()
     var paths = BytePacker(capacity: 1024)
     var missingParents = MissingParents()

@@ -1,0 +1,62 @@
+// What only few accounts have. It stands beside the account's row, so that an account without it stays
+// two cache lines long, and follows the row in a checkpoint as sections.
+//
+//      section:  tag | length | fields
+
+import Bytes
+
+/// The rare parts of an account's state. Amounts are in nanocredits.
+struct SideRow: BitwiseCopyable {
+    /// The sum of the open holds: moved only where a hold is opened, changed or ended, and never written down.
+    var held: Int64 = 0
+    /// The head of the wallet's list of open holds.
+    var firstHold = AccountRow.none
+}
+
+/// What follows an account's row in a checkpoint. A tag that is not known was written by a newer version.
+enum AccountSection: UInt8 {
+    case holds = 1
+}
+
+extension ShardState {
+    /// The side row of an account, made where there is none.
+    mutating func makeSide(of account: UInt32) -> UInt32 {
+        if accounts[account].side == AccountRow.none { accounts[account].side = sides.append(SideRow()) }
+        return accounts[account].side
+    }
+
+    /// What open holds keep of a wallet, in nanocredits.
+    @inline(__always)
+    func held(of wallet: UInt32) -> Int64 {
+        let side = accounts[wallet].side
+        return side == AccountRow.none ? 0 : sides[side].held
+    }
+
+    /// What a wallet may spend: balance less holds and the overdraft limit; within the range of `Int64`.
+    @inline(__always)
+    func available(of wallet: UInt32) -> Int64 {
+        let row = unsafe accounts.address(of: wallet)
+        let sum =
+            unsafe Int128(row.pointee.balance) + Int128(row.pointee.overdraftLimit) - Int128(held(of: wallet))
+        return Int64(clamping: sum)
+    }
+
+    /// Packs the sections of an account that has a side row.
+    func packSections(of account: UInt32, into packer: inout BytePacker) {
+    }
+
+    mutating func restoreSections(
+        of account: UInt32, from fields: inout ByteUnpacker
+    ) throws(UnpackingError) {
+        while !fields.isAtEnd {
+            let at = fields.offset
+            guard let section = AccountSection(rawValue: try fields.byte()) else {
+                throw UnpackingError(offset: at)
+            }
+            _ = try fields.prefixed()
+            switch section {
+            case .holds: throw UnpackingError(offset: at)
+            }
+        }
+    }
+}
