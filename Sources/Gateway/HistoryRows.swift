@@ -2,6 +2,7 @@
 
 import Bytes
 import Ledger
+import Money
 import Pricing
 import Store
 import StrictJSON
@@ -12,18 +13,28 @@ public enum TransactionKind {
     public static let expired = "expired"
     public static let accountOpened = "account_opened"
     public static let accountChanged = "account_changed"
+    public static let holdOpened = "hold_opened"
+    public static let holdChanged = "hold_extended"
+    public static let holdVoided = "hold_voided"
+    public static let holdExpired = "hold_expired"
 }
 
 /// Turns entries into rows, in the order of the journal. Keeps what names need, so it is used again.
 struct HistoryRows: ~Copyable {
-    private let kinds: (allocated: [UInt8], expired: [UInt8], opened: [UInt8], changed: [UInt8])
+    private let kinds:
+        (
+            allocated: [UInt8], expired: [UInt8], opened: [UInt8], changed: [UInt8], held: [UInt8],
+            extended: [UInt8], voided: [UInt8], lapsed: [UInt8]
+        )
     private var details = BytePacker(capacity: 512)
     private var extra = BytePacker(capacity: 256)
 
     init() {
         kinds = (
             Array(TransactionKind.allocated.utf8), Array(TransactionKind.expired.utf8),
-            Array(TransactionKind.accountOpened.utf8), Array(TransactionKind.accountChanged.utf8)
+            Array(TransactionKind.accountOpened.utf8), Array(TransactionKind.accountChanged.utf8),
+            Array(TransactionKind.holdOpened.utf8), Array(TransactionKind.holdChanged.utf8),
+            Array(TransactionKind.holdVoided.utf8), Array(TransactionKind.holdExpired.utf8)
         )
     }
 
@@ -50,6 +61,9 @@ struct HistoryRows: ~Copyable {
             case .parkedSettled(let end): try add(end.charge, place, end: end, state: .settled, to: &writer)
             case .parkedDiscarded(let end):
                 try add(end.charge, place, end: end, state: .discarded, to: &writer)
+            case .held(let hold): try add(hold, place, to: &writer)
+            case .holdEnded(let end): try add(end, place, to: &writer)
+            case .holdChanged(let change): try add(change, place, to: &writer)
             }
             lsn += 1
         }
@@ -87,7 +101,9 @@ struct HistoryRows: ~Copyable {
         row.figures.ruleNumber = entry.ruleNumber
         row.figures.ruleVersion = entry.ruleVersion
         row.figures.catalogueVersion = entry.catalogueVersion
-        row.figures.flags = (entry.standardTierUsed ? 1 : 0) | (record.quoteToken.isEmpty ? 0 : 2)
+        row.figures.flags =
+            (entry.standardTierUsed ? 1 : 0) | (record.quoteToken.isEmpty ? 0 : 2)
+            | (entry.hold == nil ? 0 : 4) | (entry.holdExpired ? 8 : 0)
         row.account = record.account
         row.requestID = record.requestID
         row.provider = record.provider
@@ -143,6 +159,38 @@ struct HistoryRows: ~Copyable {
             "reason": .string(entry.reason.text),
         ])
         try write(credit(place), account: entry.path, kind: kinds.changed, to: &writer)
+    }
+
+    // Holds move no credit: their rows have an amount of zero, and what they keep in the details.
+
+    private mutating func add(_ entry: HoldOpenedEntry, _ place: Place, to writer: inout HistoryWriter) throws
+    {
+        setHoldDetails(entry.id, amount: entry.amount, expiresAt: entry.expiresAt)
+        try write(credit(place), account: entry.path, kind: kinds.held, to: &writer)
+    }
+
+    private mutating func add(_ entry: HoldChangedEntry, _ place: Place, to writer: inout HistoryWriter)
+        throws
+    {
+        setHoldDetails(entry.id, amount: entry.amount, expiresAt: entry.expiresAt)
+        try write(credit(place), account: entry.path, kind: kinds.extended, to: &writer)
+    }
+
+    private mutating func add(_ entry: HoldEndedEntry, _ place: Place, to writer: inout HistoryWriter) throws
+    {
+        setHoldDetails(entry.id, amount: entry.amount, reason: entry.reason)
+        try write(
+            credit(place), account: entry.path, kind: entry.state == .voided ? kinds.voided : kinds.lapsed,
+            to: &writer)
+    }
+
+    private mutating func setHoldDetails(
+        _ id: ByteView, amount: Int64, expiresAt: Timestamp? = nil, reason: ByteView = ByteView()
+    ) {
+        var object: JSONObject = ["hold_id": .string(id.text), "held": .string(Nanocredits(amount).text)]
+        if let expiresAt { object["expires_at"] = .string(expiresAt.text) }
+        if !reason.isEmpty { object["reason"] = .string(reason.text) }
+        setDetails(object)
     }
 
     /// The details of a row: an object with the administrator's metadata in it, as it was given.

@@ -349,6 +349,8 @@ private struct Auditor {
         case .granted(let grant): balances[Array(grant.path), default: 0] += Int128(grant.amount)
         case .grantEnded(let ended): balances[Array(ended.path), default: 0] -= Int128(ended.amount)
         case .accountOpened, .accountChanged: break
+        // A hold moves nothing.
+        case .held, .holdEnded, .holdChanged: break
         }
     }
 

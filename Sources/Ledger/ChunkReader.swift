@@ -74,6 +74,15 @@ public struct ChunkReader: Sendable {
             case .parkedDiscarded:
                 let (time, entry) = try fields.parkedEnd()
                 return (time, .parkedDiscarded(entry))
+            case .held:
+                let (time, entry) = try fields.holdOpened()
+                return (time, .held(entry))
+            case .holdEnded:
+                let (time, entry) = try fields.holdEnded()
+                return (time, .holdEnded(entry))
+            case .holdChanged:
+                let (time, entry) = try fields.holdChanged()
+                return (time, .holdChanged(entry))
             }
         } catch {
             throw .badField(kind: kind.rawValue, atByte: error.offset)

@@ -127,6 +127,11 @@ public struct ChargeEntry: Sendable {
     public var tier = ByteView()
     /// The wallet is the account itself or above it: its path is the account's first so many bytes.
     public var walletPathCount = 0
+    /// The key of the hold that this released, and what it had kept; nil without.
+    public var hold: Hash128?
+    public var holdReleased: Int64 = 0
+    /// The record named a hold whose lease was over.
+    public var holdExpired = false
     /// What each grant paid.
     public var draws = PackedDraws()
     /// The record in its canonical form; see `RecordContent`.
@@ -224,6 +229,9 @@ public enum Entry: Sendable {
     case accountChanged(AccountChangedEntry)
     case parkedSettled(ParkedEndEntry)
     case parkedDiscarded(ParkedEndEntry)
+    case held(HoldOpenedEntry)
+    case holdEnded(HoldEndedEntry)
+    case holdChanged(HoldChangedEntry)
 }
 
 /// The first byte of an entry's fields.
@@ -235,6 +243,9 @@ enum EntryKind: UInt8 {
     case accountChanged = 5
     case parkedSettled = 6
     case parkedDiscarded = 7
+    case held = 8
+    case holdEnded = 9
+    case holdChanged = 10
 }
 
 /// Why an entry cannot be read: a newer version wrote it, or the ledger has a bug; damage on disk is

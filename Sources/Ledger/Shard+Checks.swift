@@ -55,6 +55,7 @@ extension ShardState {
             owed -= draw.amount
             grant = self.grant(after: drawn)
         }
+        if let hold = entry.hold { try check(hold: hold, releases: entry.holdReleased) }
         guard entry.allowanceUsed > 0 else { return }
         let used = allowanceUsed(of: entry.wallet, rule: entry.ruleNumber, month: entry.month)
         guard !used.addingReportingOverflow(entry.allowanceUsed).overflow else {
@@ -128,7 +129,7 @@ extension ShardState {
     }
 
     /// What an entry that comes next contradicts.
-    private func contradiction(_ what: String) -> EntryError {
+    func contradiction(_ what: String) -> EntryError {
         .contradiction(shard: number, sequence: sequence + 1, what: what)
     }
 }

@@ -259,6 +259,18 @@ extension ShardState {
             let eventTime = try RecordContent.eventTime(of: entry.charge.content)
             try check(entry, kind: kind)
             applyParkedEnd(entry, kind: kind, time: time, eventTime: eventTime)
+        case .held:
+            let (time, entry) = try fields.holdOpened()
+            try check(entry)
+            applyHoldOpened(entry, time: time)
+        case .holdEnded:
+            let (time, entry) = try fields.holdEnded()
+            try check(entry)
+            applyHoldEnded(entry, time: time)
+        case .holdChanged:
+            let (time, entry) = try fields.holdChanged()
+            try check(entry)
+            applyHoldChanged(entry, time: time)
         }
     }
 
@@ -273,6 +285,16 @@ extension ShardState {
                 RememberedOutcome(
                     digest: entry.digest, sequence: at, charge: entry.charge, state: entry.state),
                 eventTime: try RecordContent.eventTime(of: entry.content).microseconds)
+            if let hold = entry.hold {
+                remember(
+                    hold,
+                    RememberedHold(digest: 0, sequence: at, state: .settled, amount: entry.holdReleased))
+            }
+        case .holdEnded:
+            let (_, entry) = try fields.holdEnded()
+            remember(
+                entry.key,
+                RememberedHold(digest: 0, sequence: at, state: entry.state, amount: entry.amount))
         case .granted:
             let (time, entry) = try fields.grant()
             if let key = entry.key {
@@ -287,7 +309,7 @@ extension ShardState {
             rememberParkedEnd(
                 entry, kind: kind, sequence: at,
                 eventTime: try RecordContent.eventTime(of: entry.charge.content))
-        case .grantEnded, .accountOpened, .accountChanged:
+        case .grantEnded, .accountOpened, .accountChanged, .held, .holdChanged:
             break
         }
     }

@@ -43,6 +43,13 @@ extension ShardState {
 
     /// Packs the sections of an account that has a side row.
     func packSections(of account: UInt32, into packer: inout BytePacker) {
+        let side = sides[accounts[account].side]
+        if side.firstHold != AccountRow.none {
+            var section = BytePacker(capacity: 1024)
+            packHolds(of: account, into: &section)
+            packer.append(byte: AccountSection.holds.rawValue)
+            packer.append(prefixed: section.view)
+        }
     }
 
     mutating func restoreSections(
@@ -53,10 +60,11 @@ extension ShardState {
             guard let section = AccountSection(rawValue: try fields.byte()) else {
                 throw UnpackingError(offset: at)
             }
-            _ = try fields.prefixed()
+            var body = ByteUnpacker(try fields.prefixed())
             switch section {
-            case .holds: throw UnpackingError(offset: at)
+            case .holds: try restoreHolds(of: account, from: &body)
             }
+            guard body.isAtEnd else { throw UnpackingError(offset: at) }
         }
     }
 }

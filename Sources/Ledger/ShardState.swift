@@ -98,6 +98,9 @@ public struct ShardTotals: Hashable, Sendable {
     public var charged: Int128 = 0
     public var expired: Int128 = 0
     public var balances: Int128 = 0
+    /// Open holds, and what they keep.
+    public var holds = 0
+    public var held: Int128 = 0
 
     public init() {}
 
@@ -107,6 +110,8 @@ public struct ShardTotals: Hashable, Sendable {
         left.charged += right.charged
         left.expired += right.expired
         left.balances += right.balances
+        left.holds += right.holds
+        left.held += right.held
     }
 
     public var balance: Bool { granted == balances + charged + expired }
@@ -123,6 +128,10 @@ struct ShardState: ~Copyable, Sendable {
     var allowances = Slab<AllowanceRow>()
     /// What only few accounts have.
     var sides = Slab<SideRow>()
+    /// The open holds.
+    var holds = HoldTable()
+    /// Holds whose lease has ended, since the process began.
+    var expiredHolds = 0
     var ids = IdempotencyTable()
     var paths = BytePacker(capacity: 1024)
     var missingParents = MissingParents()

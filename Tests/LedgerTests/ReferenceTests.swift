@@ -27,6 +27,13 @@ struct ReferenceTests {
         case .end(let action, let reported, let corrected):
             return reference.end(
                 action, reported: reported, corrected: corrected, month: month(of: reported), now: now)
+        case .hold(let order):
+            var call = order.usage
+            call.eventTime = Timestamp(microseconds: now)
+            return reference.hold(order, month: month(of: call), now: now)
+        case .extend(let order, let lease, let amount):
+            return reference.extend(order, lease: lease, amount: amount, now: now)
+        case .void(let order): return reference.void(order, now: now)
         case .ask(let path): return reference.standing(path, now: now)
         case .wait(let microseconds):
             now += microseconds

@@ -11,7 +11,7 @@ import Testing
 @Suite("what replay refuses")
 struct ReplayRefusalTests {
     /// Two accounts, two grants, one of which ends, own-key use, a charge over two grants, and two parked
-    /// reports, of which one is given up and one settled.
+    /// reports, of which one is given up and one settled; two holds, one grown and settled, one voided.
     private func house() throws -> House {
         let house = try House()
         try house.open("acme")
@@ -34,6 +34,12 @@ struct ReplayRefusalTests {
         try house.end(.discard, parked, parkedAs: 8)
         wrong.usage.inputTokens = 3
         try house.end(.settle, wrong, parkedAs: wrongAt, digestOf: { $0.usage.inputTokens = 1 })
+        try house.grant(1_000)
+        house.hold(HoldOrder("h1", of: "acme/a", amount: 10))
+        house.hold(HoldOrder("h2", amount: 20))
+        try house.extend("h1", of: "acme/a", amount: 15)
+        try house.void("h2")
+        house.settle("h1", "r6", of: "acme/a", tokens: 12)
         house.collect()
         return house
     }
@@ -78,6 +84,9 @@ struct ReplayRefusalTests {
         case .accountChanged(let changed): packer.append(time: time, changed)
         case .parkedSettled(let end): packer.append(time: time, end, kind: .parkedSettled)
         case .parkedDiscarded(let end): packer.append(time: time, end, kind: .parkedDiscarded)
+        case .held(let hold): packer.append(time: time, hold)
+        case .holdEnded(let hold): packer.append(time: time, hold)
+        case .holdChanged(let hold): packer.append(time: time, hold)
         }
     }
 
@@ -109,7 +118,7 @@ struct ReplayRefusalTests {
             write(time, entry, to: &packer)
         }
         #expect(error == nil)
-        #expect(kinds.count == 7, "the history has every kind of entry: \(kinds)")
+        #expect(kinds.count == 10, "the history has every kind of entry: \(kinds)")
     }
 
     @Test("a balance that does not follow is refused, in every kind of entry that has one")
@@ -142,7 +151,8 @@ struct ReplayRefusalTests {
                         case .parkedDiscarded(var end):
                             end.charge.balanceAfter += difference
                             entry = .parkedDiscarded(end)
-                        case .accountOpened, .accountChanged: hasBalance = false
+                        case .accountOpened, .accountChanged, .held, .holdEnded, .holdChanged:
+                            hasBalance = false
                         }
                     }
                     write(time, entry, to: &packer)
@@ -150,6 +160,51 @@ struct ReplayRefusalTests {
                 #expect(isContradiction(error) == hasBalance)
                 if case .contradiction(_, let sequence, _) = error { #expect(sequence == UInt64(place + 1)) }
             }
+        }
+    }
+
+    @Test("a hold that ends twice, with another amount, or shrinks is refused")
+    func holds() throws {
+        let changes: [@Sendable (inout Entry) -> Bool] = [
+            { entry in
+                guard case .holdEnded(var end) = entry else { return false }
+                end.amount += 1
+                entry = .holdEnded(end)
+                return true
+            },
+            { entry in
+                guard case .holdEnded(var end) = entry else { return false }
+                end.key = Hash128(low: 1, high: 1)
+                entry = .holdEnded(end)
+                return true
+            },
+            { entry in
+                guard case .holdChanged(var change) = entry else { return false }
+                change.amount = 1
+                entry = .holdChanged(change)
+                return true
+            },
+            { entry in
+                guard case .charged(var charge) = entry, charge.hold != nil else { return false }
+                charge.holdReleased -= 1
+                entry = .charged(charge)
+                return true
+            },
+            { entry in
+                guard case .held(var hold) = entry else { return false }
+                hold.wallet = 99
+                entry = .held(hold)
+                return true
+            },
+        ]
+        for (index, change) in changes.enumerated() {
+            var isDone = false
+            let error = try replaying(try house()) { _, time, entry, packer in
+                var entry = entry
+                if !isDone { isDone = change(&entry) }
+                write(time, entry, to: &packer)
+            }
+            #expect(isDone && error != nil, "change \(index): \(String(describing: error))")
         }
     }
 
@@ -267,7 +322,7 @@ struct ReplayRefusalTests {
         #expect(refuses { $0.rows[0][0]?.path = [] })
         #expect(refuses { $0.rows[0][0] = nil })
         #expect(refuses { $0.rows[0][0]?.state.append(0) })
-        #expect(refuses { $0.rows[0][0]?.state[0] = 2 })
+        #expect(refuses { $0.rows[0][0]?.state[0] = 3 })
         let bytes = good.rows[0][0]?.state ?? []
         for cut in 0..<bytes.count { #expect(refuses { $0.rows[0][0]?.state = Array(bytes.prefix(cut)) }) }
         for position in bytes.indices {
