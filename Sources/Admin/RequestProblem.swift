@@ -54,6 +54,10 @@ enum RequestProblem: Error, Sendable {
     case noCatalogue(UInt32)
     case noModel(String)
     case catalogueChanged(CatalogueConflict)
+    /// An act on credit that is not done as it was asked.
+    case act(ActProblem, account: String)
+    case noCharge(lag: UInt64)
+    case nothingCharged(UsageState)
 
     init(_ error: AdministrationError, account: String) {
         switch error {
@@ -65,6 +69,9 @@ enum RequestProblem: Error, Sendable {
         case .busy(let thing): self = .running(thing)
         case .noCatalogue(let number): self = .noCatalogue(number)
         case .catalogueChanged(let conflict): self = .catalogueChanged(conflict)
+        case .act(let problem): self = .act(problem, account: account)
+        case .noCharge(let lag): self = .noCharge(lag: lag)
+        case .nothingCharged(let state): self = .nothingCharged(state)
         }
     }
 }
@@ -113,6 +120,9 @@ extension RequestProblem {
         case .notHTTP, .badTarget, .parameterTwice, .unknownParameter, .missingParameter, .badParameter,
             .badHeader, .json, .member, .path:
             invalidArgument
+        case .act(let problem, let name): Self.account(problem, accountName: name)
+        case .noCharge(let lag): Self.noCharge(lag)
+        case .nothingCharged(let state): Self.nothingCharged(state)
         case .noRoute(let path):
             Account(
                 status: 404, code: "NOT_FOUND",
@@ -288,8 +298,13 @@ extension RequestProblem {
         var metadata = JSONObject()
         for figure in refusal.figures { metadata["\(figure.name)"] = .string(figure.value.text) }
         let field = "\(refusal.field.name)"
+        // What is asked for here under a key is an act; reports have ids, and other words.
+        let message =
+            refusal.reason == .idempotencyConflict
+            ? "this Idempotency-Key was used before for something else: a retry repeats the document as it was;"
+                + " a new act needs a new key" : refusal.message
         return Account(
-            status: refusal.reason.httpStatus, code: refusal.reason.text, message: refusal.message,
+            status: refusal.reason.httpStatus, code: refusal.reason.text, message: message,
             param: field.isEmpty ? nil : refusal.field == .account ? accountName : field, metadata: metadata,
             retryAfterMilliseconds: refusal.retryAfterMilliseconds)
     }

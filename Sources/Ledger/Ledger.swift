@@ -182,6 +182,10 @@ public final class Ledger: Sendable {
         packer.append(request.expiresAt.microseconds)
         request.source.withView { packer.append(prefixed: $0) }
         request.metadata.withView { packer.append(prefixed: $0) }
+        if !request.actor.isEmpty || !request.reason.isEmpty {
+            request.actor.withView { packer.append(prefixed: $0) }
+            request.reason.withView { packer.append(prefixed: $0) }
+        }
         return keys.digest(packer.view)
     }
 

@@ -11,7 +11,7 @@ import Testing
 @Suite("what replay refuses")
 struct ReplayRefusalTests {
     /// Two accounts, two grants, one of which ends, own-key use, a charge over two grants, and two parked
-    /// reports, of which one is given up and one settled.
+    /// reports, of which one is given up and one settled; credit deducted, refunded, noted, voided and moved.
     private func house() throws -> House {
         let house = try House()
         try house.open("acme")
@@ -34,6 +34,18 @@ struct ReplayRefusalTests {
         try house.end(.discard, parked, parkedAs: 8)
         wrong.usage.inputTokens = 3
         try house.end(.settle, wrong, parkedAs: wrongAt, digestOf: { $0.usage.inputTokens = 1 })
+        let charge = KnownCharge(
+            sequence: try #require(house.known(Call("r4"))).sequence, charged: 70, requestID: Array("r4".utf8)
+        )
+        try house.act(.deduct(20, service: Array("abuse".utf8), allowNegative: true), key: "d")
+        try house.act(.refund(30, of: charge, source: []), key: "f")
+        try house.act(.correct(to: 45, of: charge, source: []), key: "c")
+        try house.grant(2_000, kind: .bonus, key: "g")
+        let grant = try #require(try house.grant(40, kind: .promo, expiresAt: .distantFuture).receipt)
+        try house.act(.void(grant: grant.sequence), key: "v")
+        try house.open("acme/b")
+        try house.grant(9, to: "acme/b")
+        try house.close("acme/b", .transfer(to: Array("acme".utf8)))
         house.collect()
         return house
     }
@@ -78,6 +90,8 @@ struct ReplayRefusalTests {
         case .accountChanged(let changed): packer.append(time: time, changed)
         case .parkedSettled(let end): packer.append(time: time, end, kind: .parkedSettled)
         case .parkedDiscarded(let end): packer.append(time: time, end, kind: .parkedDiscarded)
+        case .deducted(let deducted): packer.append(time: time, deducted)
+        case .noted(let noted): packer.append(time: time, noted)
         }
     }
 
@@ -109,7 +123,7 @@ struct ReplayRefusalTests {
             write(time, entry, to: &packer)
         }
         #expect(error == nil)
-        #expect(kinds.count == 7, "the history has every kind of entry: \(kinds)")
+        #expect(kinds.count == 9, "the history has every kind of entry: \(kinds)")
     }
 
     @Test("a balance that does not follow is refused, in every kind of entry that has one")
@@ -142,7 +156,10 @@ struct ReplayRefusalTests {
                         case .parkedDiscarded(var end):
                             end.charge.balanceAfter += difference
                             entry = .parkedDiscarded(end)
-                        case .accountOpened, .accountChanged: hasBalance = false
+                        case .deducted(var deducted):
+                            deducted.balanceAfter += difference
+                            entry = .deducted(deducted)
+                        case .accountOpened, .accountChanged, .noted: hasBalance = false
                         }
                     }
                     write(time, entry, to: &packer)
@@ -150,6 +167,44 @@ struct ReplayRefusalTests {
                 #expect(isContradiction(error) == hasBalance)
                 if case .contradiction(_, let sequence, _) = error { #expect(sequence == UInt64(place + 1)) }
             }
+        }
+    }
+
+    @Test(
+        "a refund above what remains of its charge is refused, and so is a deduction that draws what is not there"
+    )
+    func acts() throws {
+        let changes: [@Sendable (inout Entry) -> Bool] = [
+            { entry in
+                guard case .granted(var grant) = entry, grant.refundOf != nil else { return false }
+                grant.refundOf?.charged = 29
+                entry = .granted(grant)
+                return true
+            },
+            { entry in
+                guard case .granted(var grant) = entry, grant.refundOf != nil else { return false }
+                grant.refundOf?.sequence = 1 << 40
+                entry = .granted(grant)
+                return true
+            },
+            { entry in
+                guard case .deducted(var deducted) = entry else { return false }
+                deducted.draws = PackedDraws()
+                deducted.amount = 0
+                entry = .deducted(deducted)
+                return true
+            },
+        ]
+        for (number, change) in changes.enumerated() {
+            var isDone = false
+            let error = try replaying(try house()) { _, time, entry, packer in
+                var entry = entry
+                if !isDone { isDone = change(&entry) }
+                write(time, entry, to: &packer)
+            }
+            #expect(
+                isDone && isContradiction(error),
+                "change \(number) comes to \(error.map { "\($0)" } ?? "nothing")")
         }
     }
 
@@ -267,7 +322,7 @@ struct ReplayRefusalTests {
         #expect(refuses { $0.rows[0][0]?.path = [] })
         #expect(refuses { $0.rows[0][0] = nil })
         #expect(refuses { $0.rows[0][0]?.state.append(0) })
-        #expect(refuses { $0.rows[0][0]?.state[0] = 2 })
+        #expect(refuses { $0.rows[0][0]?.state[0] = 3 })
         let bytes = good.rows[0][0]?.state ?? []
         for cut in 0..<bytes.count { #expect(refuses { $0.rows[0][0]?.state = Array(bytes.prefix(cut)) }) }
         for position in bytes.indices {
