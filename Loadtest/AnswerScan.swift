@@ -28,6 +28,7 @@ enum ScannedAnswer: Sendable {
     /// The results, to be read with `ScannedBatch`.
     case batch(ByteView)
     case quote
+    case hold
     case status(ScannedStatus)
     case other
 }
@@ -122,6 +123,9 @@ enum AnswerScan {
             case 0x22:
                 _ = reader.bytes()
                 answer = .quote
+            case 0x2a:
+                _ = reader.bytes()
+                answer = .hold
             case 0x3a:
                 guard let status = status(reader.bytes()) else { return nil }
                 answer = .status(status)

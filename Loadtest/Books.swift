@@ -9,6 +9,7 @@ struct Books: Sendable {
     private(set) var parked = 0
     private(set) var duplicates = 0
     private(set) var quotes = 0
+    private(set) var holds = 0
     private(set) var refused: [String: Int] = [:]
     /// Answers that contradict an earlier one, or that no honest gateway gives.
     private(set) var contradictions = 0
@@ -20,7 +21,7 @@ struct Books: Sendable {
         charges = isKept ? [Int64](repeating: 0, count: accounts) : []
     }
 
-    var answered: Int { charged + parked + duplicates + quotes }
+    var answered: Int { charged + parked + duplicates + quotes + holds }
     var refusedCount: Int { refused.values.reduce(0, +) }
 
     /// An answer to a record that was answered for the first time.
@@ -47,6 +48,8 @@ struct Books: Sendable {
 
     mutating func noteQuote() { quotes += 1 }
 
+    mutating func noteHold() { holds += 1 }
+
     mutating func noteRefused(_ reason: String) { refused[reason, default: 0] += 1 }
 
     mutating func contradict(_ what: String) {
@@ -61,6 +64,7 @@ struct Books: Sendable {
         parked += other.parked
         duplicates += other.duplicates
         quotes += other.quotes
+        holds += other.holds
         refused.merge(other.refused, uniquingKeysWith: +)
         contradictions += other.contradictions
         firstContradiction = firstContradiction ?? other.firstContradiction

@@ -20,6 +20,9 @@ final class FrameWriter {
     /// A record's tag in a batch and its length, padded to two bytes.
     private static let recordPrefixBytes = 3
 
+    /// What stands before the record of a hold.
+    private static let holdHeadBytesMax = 256
+
     /// The longest frame of a writer with this batch size.
     static func frameBytesMax(batchSize: Int) -> Int {
         prefixBytes + batchSize * (recordPrefixBytes + RecordTemplates.recordBytesMax)
@@ -29,16 +32,21 @@ final class FrameWriter {
     @inline(__always)
     func append(
         slot: Int, count: Int, to queue: ByteQueue,
-        record: (Int) -> (number: UInt64, item: WorkItem, eventTime: PackedTime)
+        record: (Int) -> (
+            number: UInt64, item: WorkItem, eventTime: PackedTime, stage: SentRecord.HoldStage
+        )
     ) {
         let room = unsafe queue.room(
             FrameWriter.prefixBytes
-                + count * (FrameWriter.recordPrefixBytes + RecordTemplates.recordBytesMax))
+                + count * (FrameWriter.recordPrefixBytes + RecordTemplates.recordBytesMax)
+                + FrameWriter.holdHeadBytesMax)
         var end = FrameWriter.prefixBytes
         var isQuote = false
+        var holdStage = SentRecord.HoldStage.none
         for index in 0..<count {
-            let (number, item, eventTime) = record(index)
+            let (number, item, eventTime, stage) = record(index)
             isQuote = item.isQuote
+            holdStage = stage
             let template = templates.index(of: item)
             let recordBytes = templates.recordBytes(template)
             if batchSize > 1 || item.isQuote {
@@ -47,8 +55,13 @@ final class FrameWriter {
                 unsafe room[end + 2] = UInt8(truncatingIfNeeded: recordBytes >> 7)
                 end += FrameWriter.recordPrefixBytes
             }
-            unsafe templates.write(template, item, number: number, eventTime: eventTime, to: room + end)
-            end += recordBytes
+            let head = templates.headBytes(template, stage)
+            unsafe templates.write(
+                template, item, number: number, eventTime: eventTime, to: room + end + head)
+            if head > 0 {
+                unsafe templates.writeHead(template, stage, of: room + end + head, to: room + end)
+            }
+            end += head + recordBytes
         }
         let messageBytes = end - WireLimits.headerBytes
         unsafe room[0] = 0
@@ -63,9 +76,14 @@ final class FrameWriter {
             let group = UInt8(truncatingIfNeeded: callID >> UInt64(7 * index)) & 0x7f
             unsafe room[6 + index] = group | (index < 4 ? 0x80 : 0)
         }
-        // Field 3, a report, field 4, a batch, or field 5, a quote, whose only member is the record.
+        // Field 3, a report, field 4, a batch, field 5, a quote, whose only member is the record, 6, a hold,
+        // or 7, its settlement.
         let callBytes = end - FrameWriter.prefixBytes
-        unsafe room[11] = batchSize > 1 ? 0x22 : isQuote ? 0x2a : 0x1a
+        switch holdStage {
+        case .none: unsafe room[11] = batchSize > 1 ? 0x22 : isQuote ? 0x2a : 0x1a
+        case .opening: unsafe room[11] = 0x32
+        case .settling: unsafe room[11] = 0x3a
+        }
         unsafe room[12] = UInt8(truncatingIfNeeded: callBytes) | 0x80
         unsafe room[13] = UInt8(truncatingIfNeeded: callBytes >> 7) | 0x80
         unsafe room[14] = UInt8(truncatingIfNeeded: callBytes >> 14) & 0x7f

@@ -10,6 +10,12 @@ struct SentRecord {
     var account: UInt32
     /// It was asked what the record would cost.
     var isQuote = false
+    /// What of a record with a hold is on its way.
+    var stage = HoldStage.none
+
+    enum HoldStage {
+        case none, opening, settling
+    }
     /// Sent again after its answer: the answer must be this one.
     var isRepetition = false
     /// Sent again because a connection was lost before the answer.
@@ -107,6 +113,13 @@ final class LoadConnection {
     func record(_ slot: Int, _ index: Int) -> SentRecord {
         precondition(index < recordCount(slot))
         return unsafe records[slot * batchSize + index]
+    }
+
+    /// Moves the record of a slot on from its hold to its settlement, sent at `time`.
+    @inline(__always)
+    func settle(_ slot: Int, at time: UInt64) {
+        unsafe records[slot * batchSize].stage = .settling
+        unsafe sentAt[slot] = time
     }
 
     /// Leaves only the records at `indices` in a slot, marked as sent again.

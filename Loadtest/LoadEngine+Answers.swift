@@ -40,7 +40,15 @@ extension LoadEngine {
         let count = connection.recordCount(slot)
         var unsettled: [Int] = []
         switch answer {
-        case .receipt(let receipt) where plan.batchSize == 1 && !connection.record(slot, 0).isQuote:
+        case .hold where plan.batchSize == 1 && connection.record(slot, 0).stage == .opening:
+            result.books.noteHold()
+            if now >= warmUntil { measure(now - min(connection.sentTime(slot), now), records: count) }
+            connection.settle(slot, at: now)
+            connection.again.append(slot)
+            return
+        case .receipt(let receipt)
+        where plan.batchSize == 1 && !connection.record(slot, 0).isQuote
+            && connection.record(slot, 0).stage != .opening:
             settle(connection.record(slot, 0), receipt)
         case .quote where connection.record(slot, 0).isQuote:
             result.books.noteQuote()

@@ -187,9 +187,9 @@ struct LoadEngine {
             let (record, item) = draw()
             connection.append(record, to: slot)
             if record.isRepetition {
-                return (record.number, item, PackedTime(microseconds: record.eventTime))
+                return (record.number, item, PackedTime(microseconds: record.eventTime), record.stage)
             }
-            return (record.number, item, eventTime)
+            return (record.number, item, eventTime, record.stage)
         }
         framesInFlight += 1
     }
@@ -207,6 +207,7 @@ struct LoadEngine {
         let item = workload.item(number)
         var record = SentRecord(number: number, eventTime: eventTime.microseconds, account: item.account)
         record.isQuote = item.isQuote
+        if item.isHeld { record.stage = .opening }
         return (record, item)
     }
 
@@ -236,7 +237,7 @@ struct LoadEngine {
                 let record = connection.record(slot, $0)
                 return (
                     record.number, workload.item(record.number),
-                    PackedTime(microseconds: record.eventTime)
+                    PackedTime(microseconds: record.eventTime), record.stage
                 )
             }
         }
@@ -283,6 +284,11 @@ struct LoadEngine {
         for index in connections.indices where polled[index].revents != 0 {
             let connection = connections[index]
             try receive(connection)
+            // A settlement follows its hold at once.
+            if !connection.again.isEmpty && connection.socket != nil {
+                sendAgain(connection)
+                try flush(connection)
+            }
             if plan.rate == nil && !isStopped && connection.socket != nil {
                 fill(connection)
                 try flush(connection)

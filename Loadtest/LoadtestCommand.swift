@@ -64,6 +64,9 @@ struct LoadtestCommand: ParsableCommand {
     @Option(help: "Percent of the records sent with on_insufficient = REFUSE.") var refusePercent = 0.0
     @Option(help: "Percent of the records that are not reported: it is asked what they would cost.")
     var quotePercent = 0.0
+
+    @Option(help: "Records for which a hold is opened first, which they settle: two operations each.")
+    var holdPercent = 0.0
     @Option(help: "The provider of platform records.") var provider = "openai"
     @Option(help: "The model of platform records.") var model = "gpt-4o"
     @Option(help: "The provider of records with the customer's own key.") var byokProvider = "openrouter"
@@ -100,9 +103,14 @@ struct LoadtestCommand: ParsableCommand {
         for (name, percent) in [
             ("--hot-percent", hotPercent), ("--byok-percent", byokPercent),
             ("--duplicate-percent", duplicatePercent), ("--refuse-percent", refusePercent),
-            ("--quote-percent", quotePercent),
+            ("--quote-percent", quotePercent), ("--hold-percent", holdPercent),
         ] where !(percent >= 0 && percent <= 100) {
             throw ValidationError("\(name) is \(percent); it is a share from 0 to 100")
+        }
+        guard holdPercent == 0 || batchSize == 1 && duplicatePercent == 0 && quotePercent == 0 else {
+            throw ValidationError(
+                "--hold-percent goes with --batch-size 1, and without --duplicate-percent and --quote-percent"
+            )
         }
         guard quotePercent == 0 || batchSize == 1 else {
             throw ValidationError("--quote-percent goes with --batch-size 1: quotes have no batches")
@@ -191,6 +199,7 @@ struct LoadtestCommand: ParsableCommand {
         plan.workload.duplicateShare = Share(percent: duplicatePercent)
         plan.workload.refuseShare = Share(percent: refusePercent)
         plan.workload.quoteShare = Share(percent: quotePercent)
+        plan.workload.holdShare = Share(percent: holdPercent)
         plan.workload.provider = provider
         plan.workload.model = model
         plan.workload.byokProvider = byokProvider

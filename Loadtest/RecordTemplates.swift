@@ -22,6 +22,11 @@ final class RecordTemplates {
         var number = 0
         var account = 0
         var digits = 0
+        /// Where the texts of request id and account begin, and how long they are.
+        var idText = 0
+        var accountText = 0
+        var accountCount = 0
+        var source: UInt8 = 0
         var input = 0
         var output = 0
         var cacheRead = 0
@@ -81,6 +86,45 @@ final class RecordTemplates {
         unsafe RecordTemplates.patch(tokens: item.cacheReadTokens, at: room + layout.cacheRead)
         unsafe UnsafeMutableRawPointer(room + layout.eventTime)
             .storeBytes(of: eventTime.bytes.littleEndian, as: UInt64.self)
+    }
+
+    /// The length of a request id, which is also the id of its hold.
+    static let idBytes = 28
+
+    /// How many bytes stand before the record in a request for a hold, or in a settlement.
+    @inline(__always)
+    func headBytes(_ index: Int, _ stage: SentRecord.HoldStage) -> Int {
+        switch stage {
+        case .none: 0
+        case .opening: unsafe 2 + RecordTemplates.idBytes + 2 + layouts[index].accountCount + 2 + 3
+        case .settling: 2 + RecordTemplates.idBytes + 3
+        }
+    }
+
+    /// Writes what stands before a record that was written at `record`: the hold's id, and for one that is
+    /// opened its account and credential source.
+    @inline(__always)
+    func writeHead(
+        _ index: Int, _ stage: SentRecord.HoldStage, of record: UnsafeMutablePointer<UInt8>,
+        to room: UnsafeMutablePointer<UInt8>
+    ) {
+        let layout = unsafe layouts[index]
+        unsafe room[0] = 0x0a
+        unsafe room[1] = UInt8(RecordTemplates.idBytes)
+        unsafe (room + 2).update(from: record + layout.idText, count: RecordTemplates.idBytes)
+        var end = 2 + RecordTemplates.idBytes
+        if stage == .opening {
+            unsafe room[end] = 0x12
+            unsafe room[end + 1] = UInt8(layout.accountCount)
+            unsafe (room + end + 2).update(from: record + layout.accountText, count: layout.accountCount)
+            end += 2 + layout.accountCount
+            unsafe room[end] = 0x18
+            unsafe room[end + 1] = layout.source
+            end += 2
+        }
+        unsafe room[end] = stage == .opening ? 0x2a : 0x12
+        unsafe room[end + 1] = UInt8(truncatingIfNeeded: layout.count) | 0x80
+        unsafe room[end + 2] = UInt8(truncatingIfNeeded: layout.count >> 7)
     }
 
     @inline(__always)
@@ -169,6 +213,10 @@ final class RecordTemplates {
         let zeros = String(repeating: "0", count: digits)
         let account = text(2, Array("\(plan.accountPrefix)\(zeros)/user".utf8))
         layout.account = account + plan.accountPrefix.utf8.count
+        layout.idText = requestID
+        layout.accountText = account
+        layout.accountCount = plan.accountPrefix.utf8.count + digits + "/user".utf8.count
+        layout.source = isBYOK ? CredentialSource.byok.rawValue : CredentialSource.platform.rawValue
         layout.digits = digits
         word(3, isBYOK ? CredentialSource.byok.rawValue : CredentialSource.platform.rawValue)
         _ = text(4, Array((isBYOK ? plan.byokProvider : plan.provider).utf8))

@@ -39,6 +39,9 @@ struct Summary: Sendable {
                 }.joined(separator: "   ")
                 + "   max \(Number.milliseconds(latency.max))",
         ]
+        if books.holds > 0 {
+            lines.append("\(Number.grouped(books.holds)) of the answers are holds, each settled after")
+        }
         if books.quotes > 0 { lines.append("\(Number.grouped(books.quotes)) of the answers are quotes") }
         for (reason, count) in books.refused.sorted(by: { $0.key < $1.key }) {
             lines.append("refused with \(reason): \(Number.grouped(count))")
@@ -81,6 +84,7 @@ struct Summary: Sendable {
             "\"seed\":\(plan.workload.seed)", "\"rate\":\(plan.rate.map(String.init) ?? "null")",
             "\"sent\":\(sent)", "\"answered\":\(books.answered)", "\"charged\":\(books.charged)",
             "\"parked\":\(books.parked)", "\"duplicates\":\(books.duplicates)", "\"quotes\":\(books.quotes)",
+            "\"holds\":\(books.holds)",
             "\"refused\":{\(refused.joined(separator: ","))}", "\"failed\":\(books.unanswered)",
             "\"contradictions\":\(books.contradictions)", "\"reconnects\":\(reconnects)",
             "\"measured\":\(measured)", "\"measured_us\":\(measuredNanoseconds / 1_000)",

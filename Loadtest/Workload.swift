@@ -30,6 +30,8 @@ struct WorkloadPlan: Sendable {
     var duplicateShare = Share(percent: 0)
     /// Questions for a quote in the place of a report.
     var quoteShare = Share(percent: 0)
+    /// Records for which a hold is opened first, which they then settle: two operations.
+    var holdShare = Share(percent: 0)
     /// Records sent with `on_insufficient = REFUSE`.
     var refuseShare = Share(percent: 0)
     var provider = "openai"
@@ -54,6 +56,8 @@ struct WorkItem: Hashable, Sendable {
     var mayRefuse: Bool
     /// It is asked what the record would cost, and not reported.
     var isQuote = false
+    /// A hold of its worst case is opened first, and it settles it.
+    var isHeld = false
 }
 
 /// Draws records.
@@ -104,6 +108,9 @@ struct Workload: Sendable {
             mayRefuse: plan.refuseShare.contains(low ^ high))
         if plan.quoteShare.threshold > 0 {
             item.isQuote = plan.quoteShare.contains(UInt32(truncatingIfNeeded: Workload.mix(~first) >> 32))
+        }
+        if plan.holdShare.threshold > 0 {
+            item.isHeld = plan.holdShare.contains(UInt32(truncatingIfNeeded: Workload.mix(~second) >> 32))
         }
         return item
     }

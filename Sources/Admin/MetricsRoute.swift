@@ -19,6 +19,7 @@ extension AdminDesk {
         addProcess(figures, to: &text)
         Self.addReports(figures.reports, to: &text)
         Self.addParked(parked, now: figures.now, to: &text)
+        Self.addHolds(figures, to: &text)
         Self.addJournal(figures, to: &text)
         Self.addStores(figures, to: &text)
         Self.addBooks(figures, to: &text)
@@ -88,6 +89,21 @@ extension AdminDesk {
         text.seconds(
             "metering_parked_oldest_seconds", .gauge, "How long the oldest of them has been kept.",
             nanoseconds: UInt64(age) * 1_000)
+    }
+
+    private static func addHolds(_ figures: GatewayFigures, to text: inout MetricsText) {
+        text.single("metering_holds_total", .counter, "Holds opened.", figures.reports.holds)
+        text.single("metering_holds_open", .gauge, "Open holds.", figures.holds.open)
+        text.single(
+            "metering_exposure_nanocredits", .gauge,
+            "What open holds keep: the worst case of what is under way.", figures.holds.held)
+        let age = figures.holds.oldest.map { max(0, figures.now - $0.microseconds) } ?? 0
+        text.seconds(
+            "metering_hold_oldest_age_seconds", .gauge, "How long the oldest open hold has been open.",
+            nanoseconds: UInt64(age) * 1_000)
+        text.single(
+            "metering_holds_expired_total", .counter,
+            "Holds whose lease ended without a report, since this server started.", figures.holds.expired)
     }
 
     private static func addJournal(_ figures: GatewayFigures, to text: inout MetricsText) {

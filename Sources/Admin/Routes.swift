@@ -20,6 +20,7 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     case receipt
     case quote, calculatePlatform, calculateBYOK, calculateComparison
     case parkedUsage, settleParked, discardParked
+    case openHolds, openHold, settleHold, voidHold, extendHold
     case openAccounts, account, changeAccount
 
     /// The longest body, or nil where a body means nothing.
@@ -29,7 +30,7 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
         case .deduct, .refund, .voidGrant, .correct, .closeAccount: AdminLimits.bodyBytesMax
         case .applyRules, .createBYOKRule, .changePlatformRule, .changeBYOKRule, .withdrawPlatformRule,
             .withdrawBYOKRule, .quote, .calculatePlatform, .calculateBYOK, .calculateComparison,
-            .settleParked, .discardParked:
+            .settleParked, .discardParked, .openHold, .settleHold, .voidHold, .extendHold:
             AdminLimits.bodyBytesMax
         case let endpoint where endpoint.isBodyOptional: AdminLimits.bodyBytesMax
         case .importCatalogue, .simulate, .startShadow: AdminLimits.catalogueBodyBytesMax
@@ -123,6 +124,11 @@ struct Route: Sendable {
         Route(.get, "/api/v1/usage/parked", .parkedUsage),
         Route(.post, "/api/v1/usage/parked/settle", .settleParked),
         Route(.post, "/api/v1/usage/parked/discard", .discardParked),
+        Route(.get, "/api/v1/holds", .openHolds),
+        Route(.post, "/api/v1/holds", .openHold),
+        Route(.post, "/api/v1/holds/{}/settle", .settleHold),
+        Route(.post, "/api/v1/holds/{}/void", .voidHold),
+        Route(.post, "/api/v1/holds/{}/extend", .extendHold),
         Route(.post, "/api/v1/accounts", .openAccounts),
         Route(.post, "/api/v1/accounts/{...}/close", .closeAccount),
         Route(.get, "/api/v1/accounts/{...}", .account),

@@ -1457,7 +1457,7 @@ const ProtobufCMessageDescriptor tollgate__v1__tag__descriptor =
   (ProtobufCMessageInit) tollgate__v1__tag__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tollgate__v1__receipt__field_descriptors[12] =
+static const ProtobufCFieldDescriptor tollgate__v1__receipt__field_descriptors[14] =
 {
   {
     "state",
@@ -1603,6 +1603,30 @@ static const ProtobufCFieldDescriptor tollgate__v1__receipt__field_descriptors[1
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "hold_state",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__Receipt, hold_state),
+    &tollgate__v1__hold_state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "hold_released",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__Receipt, hold_released),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tollgate__v1__receipt__field_indices_by_name[] = {
   8,   /* field[8] = allowance_used */
@@ -1611,6 +1635,8 @@ static const unsigned tollgate__v1__receipt__field_indices_by_name[] = {
   10,   /* field[10] = catalogue_version */
   2,   /* field[2] = charge */
   4,   /* field[4] = duplicate */
+  13,   /* field[13] = hold_released */
+  12,   /* field[12] = hold_state */
   5,   /* field[5] = in_debt */
   11,   /* field[11] = parked_reason */
   9,   /* field[9] = rule_version */
@@ -1621,7 +1647,7 @@ static const unsigned tollgate__v1__receipt__field_indices_by_name[] = {
 static const ProtobufCIntRange tollgate__v1__receipt__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 12 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor tollgate__v1__receipt__descriptor =
 {
@@ -1631,7 +1657,7 @@ const ProtobufCMessageDescriptor tollgate__v1__receipt__descriptor =
   "Tollgate__V1__Receipt",
   "tollgate.v1",
   sizeof(Tollgate__V1__Receipt),
-  12,
+  14,
   tollgate__v1__receipt__field_descriptors,
   tollgate__v1__receipt__field_indices_by_name,
   1,  tollgate__v1__receipt__number_ranges,

@@ -17,6 +17,8 @@ public struct ReportCounts: Sendable {
     public var discarded = 0
     public var refused = 0
     public var quotes = 0
+    /// Holds opened.
+    public var holds = 0
     /// Nanocredits charged, by credential source.
     public var platformCharged: Int128 = 0
     public var byokCharged: Int128 = 0
@@ -56,7 +58,7 @@ public struct ReportCounts: Sendable {
     }
 
     /// Whether there is anything to merge.
-    var isWorthMerging: Bool { charged + parked + duplicates + refused + quotes > 0 }
+    var isWorthMerging: Bool { charged + parked + duplicates + refused + quotes + holds > 0 }
 
     mutating func add(_ other: ReportCounts) {
         charged += other.charged
@@ -66,6 +68,7 @@ public struct ReportCounts: Sendable {
         discarded += other.discarded
         refused += other.refused
         quotes += other.quotes
+        holds += other.holds
         platformCharged += other.platformCharged
         byokCharged += other.byokCharged
         guard other.refused > 0 else { return }
@@ -84,6 +87,7 @@ public struct ReportCounts: Sendable {
         discarded = 0
         refused = 0
         quotes = 0
+        holds = 0
         platformCharged = 0
         byokCharged = 0
     }

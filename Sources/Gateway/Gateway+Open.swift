@@ -77,7 +77,8 @@ extension Gateway {
         }
         let secret = HashKey(record.hashKey)
         let ledger = Ledger(
-            secret: secret, shardCount: record.identity.shardCount, idsMax: settings.idsMax)
+            secret: secret, shardCount: record.identity.shardCount, idsMax: settings.idsMax,
+            holdsMax: settings.holdsMax)
         let (checkpoints, history) = try wrap(GatewayError.store) { () throws(StoreError) in
             (
                 try CheckpointStore(directory: directory, identity: record.identity),

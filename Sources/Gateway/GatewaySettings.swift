@@ -11,6 +11,8 @@ public struct GatewaySettings: Sendable {
     public var creditValue = CreditValue.standard
     /// Request ids remembered in memory; beyond it history is asked.
     public var idsMax = LedgerLimits.idsDefault
+    /// Open holds at once; more are refused as OVERLOADED.
+    public var holdsMax = HoldLimits.openDefault
     /// Bytes staged for the journal above which connections are not read until it has caught up.
     public var stagedBytesMax = 64 << 20
     /// The size of a journal segment.

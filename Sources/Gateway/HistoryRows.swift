@@ -2,6 +2,7 @@
 
 import Bytes
 import Ledger
+import Money
 import Pricing
 import Store
 import StrictJSON
@@ -26,8 +27,12 @@ public enum TransactionKind {
     /// Every type that a credit row may have.
     public static let all = [
         allocated, refunded, deduction, voided, expired, forfeited, transferredOut, transferredIn, noted,
-        accountOpened, accountChanged,
+        holdOpened, holdChanged, holdVoided, holdExpired, accountOpened, accountChanged,
     ]
+    public static let holdOpened = "hold_opened"
+    public static let holdChanged = "hold_extended"
+    public static let holdVoided = "hold_voided"
+    public static let holdExpired = "hold_expired"
 }
 
 /// Turns entries into rows, in the order of the journal. Keeps what names need, so it is used again.
@@ -60,6 +65,9 @@ struct HistoryRows: ~Copyable {
                 try add(end.charge, place, end: end, state: .discarded, to: &writer)
             case .deducted(let deducted): try add(deducted, place, to: &writer)
             case .noted(let noted): try add(noted, place, to: &writer)
+            case .held(let hold): try add(hold, place, to: &writer)
+            case .holdEnded(let end): try add(end, place, to: &writer)
+            case .holdChanged(let change): try add(change, place, to: &writer)
             }
             lsn += 1
         }
@@ -97,7 +105,9 @@ struct HistoryRows: ~Copyable {
         row.figures.ruleNumber = entry.ruleNumber
         row.figures.ruleVersion = entry.ruleVersion
         row.figures.catalogueVersion = entry.catalogueVersion
-        row.figures.flags = (entry.standardTierUsed ? 1 : 0) | (record.quoteToken.isEmpty ? 0 : 2)
+        row.figures.flags =
+            (entry.standardTierUsed ? 1 : 0) | (record.quoteToken.isEmpty ? 0 : 2)
+            | (entry.hold == nil ? 0 : 4) | (entry.holdExpired ? 8 : 0)
         row.account = record.account
         row.requestID = record.requestID
         row.provider = record.provider
@@ -170,6 +180,39 @@ struct HistoryRows: ~Copyable {
             "reason": .string(entry.reason.text),
         ])
         try write(credit(place), account: entry.path, kind: TransactionKind.accountChanged, to: &writer)
+    }
+
+    // Holds move no credit: their rows have an amount of zero, and what they keep in the details.
+
+    private mutating func add(_ entry: HoldOpenedEntry, _ place: Place, to writer: inout HistoryWriter) throws
+    {
+        setHoldDetails(entry.id, amount: entry.amount, expiresAt: entry.expiresAt)
+        try write(credit(place), account: entry.path, kind: TransactionKind.holdOpened, to: &writer)
+    }
+
+    private mutating func add(_ entry: HoldChangedEntry, _ place: Place, to writer: inout HistoryWriter)
+        throws
+    {
+        setHoldDetails(entry.id, amount: entry.amount, expiresAt: entry.expiresAt)
+        try write(credit(place), account: entry.path, kind: TransactionKind.holdChanged, to: &writer)
+    }
+
+    private mutating func add(_ entry: HoldEndedEntry, _ place: Place, to writer: inout HistoryWriter) throws
+    {
+        setHoldDetails(entry.id, amount: entry.amount, reason: entry.reason)
+        try write(
+            credit(place), account: entry.path,
+            kind: entry.state == .voided ? TransactionKind.holdVoided : TransactionKind.holdExpired,
+            to: &writer)
+    }
+
+    private mutating func setHoldDetails(
+        _ id: ByteView, amount: Int64, expiresAt: Timestamp? = nil, reason: ByteView = ByteView()
+    ) {
+        var object: JSONObject = ["hold_id": .string(id.text), "held": .string(Nanocredits(amount).text)]
+        if let expiresAt { object["expires_at"] = .string(expiresAt.text) }
+        if !reason.isEmpty { object["reason"] = .string(reason.text) }
+        setDetails(object)
     }
 
     /// The details of a row: an object with the administrator's metadata in it, as it was given.

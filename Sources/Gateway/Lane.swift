@@ -10,11 +10,11 @@ import Pricing
 
 /// A record on its way: its keys, and where its canonical form stands in the lane.
 public struct PreparedReport: Sendable {
-    public fileprivate(set) var keys = RecordKeys.none
+    public internal(set) var keys = RecordKeys.none
     fileprivate var contentStart = 0
     fileprivate var contentEnd = 0
     /// Why the record goes no further.
-    public fileprivate(set) var fault: Refusal?
+    public internal(set) var fault: Refusal?
     /// The record is so old that history must be asked about its id first, or `pinned` is to be made.
     public fileprivate(set) var needsHistory = false
     /// What the record's quote has pinned and no book at hand holds.
@@ -25,24 +25,24 @@ public struct PreparedReport: Sendable {
 
 /// Takes the reports of one thread through pricing and ledger. Not shared between threads.
 public struct Lane: ~Copyable {
-    private let gateway: Gateway
-    private let ledger: Ledger
+    let gateway: Gateway
+    let ledger: Ledger
     private var contents = BytePacker(capacity: 1 << 16)
-    private var book: PriceBook
+    var book: PriceBook
     private var bookNumber: UInt64
-    private var now = Timestamp(microseconds: 0)
+    var now = Timestamp(microseconds: 0)
     /// What the answers of this read wait for.
-    private var mark = AnswerMark()
+    var mark = AnswerMark()
     /// The shards that the reads since the last hand-over saw with staged entries.
     private var staged = ShardSet()
     /// The cycle that takes what was handed over last.
     private var handedCycle: UInt64 = 0
-    private var counts = ReportCounts()
+    var counts = ReportCounts()
     /// A draft that counts beside; nil without one.
     private var shadow: ShadowLane?
     private var shadowNumber: UInt64 = 0
     /// What a quote's token is signed over; reused.
-    private var signing = BytePacker(capacity: 512)
+    var signing = BytePacker(capacity: 512)
 
     public init(_ gateway: Gateway) {
         self.gateway = gateway
@@ -90,6 +90,9 @@ public struct Lane: ~Copyable {
             return prepared
         }
         prepared.keys.request = maker.request(record.requestID, organisation: prepared.keys.organisation)
+        if !record.holdID.isEmpty {
+            prepared.keys.hold = maker.hold(record.holdID, organisation: prepared.keys.organisation)
+        }
         ledger.prefetch(prepared.keys)
         prepared.contentStart = contents.count
         RecordContent.append(record, to: &contents)
@@ -149,7 +152,7 @@ public struct Lane: ~Copyable {
             counts.count(receipt, source: record.credentialSource ?? .platform)
             if shadow != nil { shadow?.count(record, receipt) }
         case .refused(let refusal):
-            let refusal = Self.fault(of: record.account, insteadOf: refusal)
+            let refusal = explained(Self.fault(of: record.account, insteadOf: refusal), record)
             counts.count(refusal: refusal.reason)
             return .refused(refusal)
         case .askHistory:
@@ -173,7 +176,7 @@ public struct Lane: ~Copyable {
 
     /// The grammar of a path is only looked at when no account was found under it, or when its id met another
     /// content: that is where a path outside the grammar ends.
-    private static func fault(of account: ByteView, insteadOf refusal: Refusal) -> Refusal {
+    static func fault(of account: ByteView, insteadOf refusal: Refusal) -> Refusal {
         guard refusal.reason == .accountNotFound || refusal.reason == .idempotencyConflict else {
             return refusal
         }

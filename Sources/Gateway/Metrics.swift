@@ -8,6 +8,7 @@ import Store
 public struct GatewayFigures: Sendable {
     public var reports: ReportCounts
     public var totals: ShardTotals
+    public var holds: HoldFigures
     public var rememberedIDs: Int
     public var rememberedIDBytes: Int
     public var journal: JournalStatistics
@@ -32,7 +33,8 @@ extension Gateway {
         let ids = ledger.rememberedIDs()
         let position = history.position
         return GatewayFigures(
-            reports: counters.now, totals: ledger.totals(), rememberedIDs: ids.count,
+            reports: counters.now, totals: ledger.totals(),
+            holds: ledger.holdFigures(), rememberedIDs: ids.count,
             rememberedIDBytes: ids.bytes, journal: journal.statistics,
             journalRetainedBytes: journal.retainedBytes, durableLSN: journal.durableLSN,
             checkpoint: checkpointFigures.withLock { $0 }, changedAccounts: ledger.changedCount(),

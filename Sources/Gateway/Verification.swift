@@ -347,6 +347,8 @@ private struct Auditor {
         case .grantEnded(let ended): balances[Array(ended.path), default: 0] -= Int128(ended.amount)
         case .deducted(let deducted): balances[Array(deducted.path), default: 0] -= Int128(deducted.amount)
         case .accountOpened, .accountChanged, .noted: break
+        // A hold moves nothing.
+        case .held, .holdEnded, .holdChanged: break
         }
     }
 

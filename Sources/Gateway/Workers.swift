@@ -18,6 +18,7 @@ final class Workers: Sendable {
     private let isStopping = Atomic<Bool>(false)
     private let historyWakeup = Wakeup()
     private let checkpointWakeup = Wakeup()
+    private let sweeperWakeup = Wakeup()
     private let threads = Mutex<[WorkerThread]>([])
 
     /// Starts the threads. The journal is running.
@@ -35,6 +36,7 @@ final class Workers: Sendable {
             try WorkerThread(name: "history", urgency: .last) { [self] in followHistory(worker.value) },
             try WorkerThread(name: "history-lookup", urgency: .normal) { lookups.run() },
             try WorkerThread(name: "checkpoint", urgency: .later) { [self] in takeCheckpoints() },
+            try WorkerThread(name: "sweeper", urgency: .later) { [self] in sweep() },
         ]
         threads.withLock { $0 = started }
     }
@@ -89,6 +91,14 @@ final class Workers: Sendable {
         }
     }
 
+    private func sweep() {
+        let sweeper = Sweeper(gateway)
+        while !isStopping.load(ordering: .sequentiallyConsistent) {
+            sweeper.sweep()
+            _ = sweeperWakeup.wait(timeout: Sweeper.interval)
+        }
+    }
+
     private func takeCheckpoints() {
         var backOff = Duration.seconds(1)
         while true {
@@ -120,6 +130,7 @@ final class Workers: Sendable {
         lookups.stop()
         historyWakeup.signal()
         checkpointWakeup.signal()
+        sweeperWakeup.signal()
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             let running = threads.withLock { threads in
                 defer { threads = [] }

@@ -86,6 +86,15 @@ public struct ChunkReader: Sendable {
             case .noted:
                 let (time, entry) = try fields.noted()
                 return (time, .noted(entry))
+            case .held:
+                let (time, entry) = try fields.holdOpened()
+                return (time, .held(entry))
+            case .holdEnded:
+                let (time, entry) = try fields.holdEnded()
+                return (time, .holdEnded(entry))
+            case .holdChanged:
+                let (time, entry) = try fields.holdChanged()
+                return (time, .holdChanged(entry))
             }
         } catch {
             throw .badField(kind: kind.rawValue, atByte: error.offset)

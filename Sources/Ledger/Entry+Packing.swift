@@ -42,7 +42,7 @@ extension BytePacker {
     /// beside the texts.
     static func bytesMax(_ entry: ChargeEntry) -> Int {
         entry.tier.count + entry.draws.bytes.count + entry.content.count + 64
-            + 20 * BytePacker.numberBytesMax
+            + 24 * BytePacker.numberBytesMax
     }
 
     @inline(__always)
@@ -51,6 +51,8 @@ extension BytePacker {
         if entry.standardTierUsed { flags |= 2 }
         if entry.wallet != entry.account { flags |= 4 }
         if entry.allowanceUsed != 0 { flags |= 8 }
+        if entry.hold != nil { flags |= 16 }
+        if entry.holdExpired { flags |= 32 }
         packer.append(byte: flags)
         packer.append(time.microseconds)
         packer.append(entry.account)
@@ -74,6 +76,11 @@ extension BytePacker {
             packer.append(entry.ruleNumber)
             packer.append(entry.ruleVersion)
             packer.append(entry.catalogueVersion)
+        }
+        if let hold = entry.hold {
+            packer.append(fixed: hold.low)
+            packer.append(fixed: hold.high)
+            packer.append(UInt64(entry.holdReleased))
         }
         packer.append(entry.balanceAfter)
         packer.append(UInt64(entry.draws.count))
@@ -208,7 +215,7 @@ extension ByteUnpacker {
     /// Reads the fields of a charge.
     mutating func charge() throws(UnpackingError) -> (Timestamp, ChargeEntry) {
         var entry = ChargeEntry()
-        let flags = try flags(max: 15)
+        let flags = try flags(max: 63)
         entry.state = flags & 1 == 0 ? .charged : .parked
         entry.standardTierUsed = flags & 2 != 0
         let time = try timestamp()
@@ -242,6 +249,11 @@ extension ByteUnpacker {
             entry.ruleVersion = try unsigned32()
             entry.catalogueVersion = try unsigned32()
         }
+        if flags & 16 != 0 {
+            entry.hold = try key()
+            entry.holdReleased = try amount()
+        }
+        entry.holdExpired = flags & 32 != 0
         entry.balanceAfter = try signed()
         entry.draws = try packedDraws()
         entry.content = try bytes(view.count - offset)

@@ -127,6 +127,11 @@ public struct ChargeEntry: Sendable {
     public var tier = ByteView()
     /// The wallet is the account itself or above it: its path is the account's first so many bytes.
     public var walletPathCount = 0
+    /// The key of the hold that this released, and what it had kept; nil without.
+    public var hold: Hash128?
+    public var holdReleased: Int64 = 0
+    /// The record named a hold whose lease was over.
+    public var holdExpired = false
     /// What each grant paid.
     public var draws = PackedDraws()
     /// The record in its canonical form; see `RecordContent`.
@@ -238,6 +243,9 @@ public enum Entry: Sendable {
     case parkedDiscarded(ParkedEndEntry)
     case deducted(DeductEntry)
     case noted(NotedEntry)
+    case held(HoldOpenedEntry)
+    case holdEnded(HoldEndedEntry)
+    case holdChanged(HoldChangedEntry)
 }
 
 /// The first byte of an entry's fields.
@@ -256,6 +264,9 @@ enum EntryKind: UInt8 {
     case noted = 19
     /// A grant whose credit the entry before took from another account: the two are never parted.
     case transferredIn = 20
+    case held = 8
+    case holdEnded = 9
+    case holdChanged = 10
 }
 
 /// Why an entry cannot be read: a newer version wrote it, or the ledger has a bug; damage on disk is

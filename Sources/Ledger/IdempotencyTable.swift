@@ -32,6 +32,8 @@ public struct RememberedOutcome: Hashable, Sendable {
 /// The outcomes of recent request ids of one shard. Not thread-safe: the shard's lock guards it.
 @safe
 struct IdempotencyTable: ~Copyable, @unchecked Sendable {
+    /// An outcome, or the end of a hold: that has the lowest bit of `hashHigh` set, and in `charge` a word of
+    /// 8 or more, or of a hold's state alone above 1 (see `RememberedHold`).
     private struct Row: BitwiseCopyable {
         var hash: UInt64
         var digest: UInt64
@@ -169,6 +171,30 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         }
     }
 
+    /// What is remembered of a hold that has ended. O(1) expected.
+    func hold(_ key: Hash128) -> RememberedHold? {
+        guard let position = position(of: key) else { return nil }
+        let row = unsafe row(position).pointee
+        guard row.hashHigh & 1 == 1 else { return nil }
+        return RememberedHold(digest: row.digest, sequence: row.sequence, word: row.charge)
+    }
+
+    /// Puts another end in the place of the one that is remembered of a hold. False if none is.
+    mutating func replace(_ key: Hash128, hold: RememberedHold) -> Bool {
+        guard let position = position(of: key) else { return false }
+        let row = unsafe row(position)
+        unsafe row.pointee.digest = hold.digest
+        unsafe row.pointee.sequence = hold.sequence
+        unsafe row.pointee.charge = hold.word
+        return true
+    }
+
+    /// Remembers the end of a hold that is not there yet. Its time keeps no report from being decided.
+    mutating func insert(_ key: Hash128, hold: RememberedHold) {
+        insert(
+            key, digest: hold.digest, sequence: hold.sequence, charge: hold.word, stateBit: 1, eventSecond: 0)
+    }
+
     /// Puts another outcome in the place of the one that is remembered of an id. False if none is.
     mutating func replace(_ key: Hash128, outcome: RememberedOutcome) -> Bool {
         guard let position = position(of: key) else { return false }
@@ -211,6 +237,17 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
     /// Remembers an id that is not there yet. `eventTime` decides later whether a retry is so old
     /// that the id may have left the table.
     mutating func insert(_ key: Hash128, outcome: RememberedOutcome, eventTime: Int64) {
+        insert(
+            key, digest: outcome.digest, sequence: outcome.sequence, charge: Self.stored(outcome),
+            stateBit: Self.stateBit(outcome),
+            // Rounded up, so that the horizon is never earlier than the record.
+            eventSecond: UInt32(clamping: eventTime / 1_000_000 + 1))
+    }
+
+    @inline(__always)
+    private mutating func insert(
+        _ key: Hash128, digest: UInt64, sequence: UInt64, charge: Int64, stateBit: UInt32, eventSecond: UInt32
+    ) {
         precondition(
             count < ringCapacity - Self.rowsPerChunk,
             "the shard's bound on remembered ids holds before an insert")
@@ -224,11 +261,8 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         }
         unsafe row(position).initialize(
             to: Row(
-                hash: key.low, digest: outcome.digest, sequence: outcome.sequence,
-                charge: Self.stored(outcome),
-                hashHigh: UInt32(truncatingIfNeeded: key.high) & ~1 | Self.stateBit(outcome),
-                // Rounded up, so that the horizon is never earlier than the record.
-                eventSecond: UInt32(clamping: eventTime / 1_000_000 + 1)))
+                hash: key.low, digest: digest, sequence: sequence, charge: charge,
+                hashHigh: UInt32(truncatingIfNeeded: key.high) & ~1 | stateBit, eventSecond: eventSecond))
         count += 1
         place(position, hash: key.low)
     }

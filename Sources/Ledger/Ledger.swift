@@ -34,12 +34,19 @@ public final class Ledger: Sendable {
 
     let lookahead: LookaheadTable
 
-    /// An empty ledger. `idsMax` bounds the request ids remembered in memory, over all shards.
+    /// Open holds over all shards, and the most there may be.
+    let openHolds = Atomic<Int>(0)
+    let holdsMax: Int
+
+    /// An empty ledger. `idsMax` bounds the request ids remembered in memory, `holdsMax` the open holds, over
+    /// all shards.
     public init(
-        secret: HashKey, shardCount: Int = LedgerLimits.shardCount, idsMax: Int = LedgerLimits.idsDefault
+        secret: HashKey, shardCount: Int = LedgerLimits.shardCount, idsMax: Int = LedgerLimits.idsDefault,
+        holdsMax: Int = HoldLimits.openDefault
     ) {
         precondition(shardCount > 0 && shardCount <= ShardSet.countMax)
         keys = KeyMaker(secret: secret)
+        self.holdsMax = holdsMax
         shards = ShardTable(count: shardCount, idsMax: max(1, idsMax / shardCount))
         lookahead = LookaheadTable(count: shardCount)
     }
@@ -107,8 +114,10 @@ public final class Ledger: Sendable {
         let number = shard(of: keys.organisation)
         return shards[number].state.withLock { state in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
+            let before = state.holds.count
             let answer = state.report(
                 record, keys: keys, content: content, book: book, pin: pin, now: now, history: history)
+            if state.holds.count != before { count(state.holds.count - before) }
             mark.include(state)
             lookahead[number].update(state)
             return answer
@@ -196,7 +205,9 @@ public final class Ledger: Sendable {
         _ = try AccountPath.organisationCount(of: path)
         let hashes = keys.path(path)
         return shards[shard(of: hashes.organisation)].state.withLock { state in
+            let before = state.holds.count
             let summary = state.summary(hashes.account, now: now)
+            count(state.holds.count - before)
             mark.include(state)
             return summary
         }
@@ -210,8 +221,10 @@ public final class Ledger: Sendable {
         let organisationCount = try AccountPath.organisationCount(of: path)
         let (organisation, account) = keys.account(path, organisationCount: organisationCount)
         return shards[shard(of: organisation)].state.withLock { state in
+            let before = state.holds.count
             let standing = state.quoteStanding(
                 account, record: record, book: book, compare: compare, now: now)
+            count(state.holds.count - before)
             mark.include(state)
             return standing
         }

@@ -30,6 +30,10 @@ public struct Receipt: Hashable, Sendable {
     /// The place of the account's tier in the book that priced the record; meant for this process, never
     /// written down.
     public var tierSlot: UInt8 = 0
+    /// What the hold that this settled had kept; nil without.
+    public var holdReleased: Int64?
+    /// The record named a hold whose lease was over: it was charged as a report.
+    public var holdExpired = false
     /// Why the record was parked; nil when it was charged.
     public var parkedReason: Reason?
 

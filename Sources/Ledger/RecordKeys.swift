@@ -11,6 +11,8 @@ public struct RecordKeys: Hashable, Sendable {
     public var account: Hash128
     /// Of the request id within the organisation.
     public var request: Hash128
+    /// Of the id of the hold that the record settles, within the organisation; zeros without.
+    public var hold = Hash128(low: 0, high: 0)
     /// Of the record's canonical form.
     public var digest: UInt64
 

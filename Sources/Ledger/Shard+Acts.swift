@@ -48,6 +48,7 @@ extension ShardState {
         }
         guard standing.status != .closed else { return .refused(Refusal(.accountClosed, field: .account)) }
         let time = entryTime(now)
+        expireHolds(until: time)
         endExpiredGrants(of: wallet, time: time)
         switch command.act {
         case .deduct(let amount, let service, let allowNegative):

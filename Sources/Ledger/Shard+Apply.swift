@@ -42,6 +42,7 @@ extension ShardState {
             useAllowance(entry.allowanceUsed, of: entry.wallet, rule: entry.ruleNumber, month: entry.month)
         }
         if charge > 0 || entry.allowanceUsed > 0 { markDirty(entry.wallet) }
+        if let hold = entry.hold { endHold(hold, as: .settled) }
     }
 
     /// Remembers what came of an id, and forgets the oldest that history holds where the bound is reached.

@@ -40,6 +40,7 @@ extension ShardState {
             throw contradiction("the charges of account \(path(of: entry.wallet).text) do not fit in 64 bits")
         }
         try check(entry.draws, paying: entry.charge, of: entry.wallet)
+        if let hold = entry.hold { try check(hold: hold, releases: entry.holdReleased) }
         guard entry.allowanceUsed > 0 else { return }
         let used = allowanceUsed(of: entry.wallet, rule: entry.ruleNumber, month: entry.month)
         guard !used.addingReportingOverflow(entry.allowanceUsed).overflow else {

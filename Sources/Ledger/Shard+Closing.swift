@@ -22,6 +22,7 @@ extension ShardState {
                 ActReceipt(
                     sequence: sequence, duplicate: true, balance: wallet.map { accounts[$0].balance } ?? 0))
         }
+        expireHolds(until: time)
         if wallet == account { endExpiredGrants(of: account, time: time) }
         let before = wallet == account ? accounts[account].balance : 0
         // The command is the step's own, so that the entries say who and why.

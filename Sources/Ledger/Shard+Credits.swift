@@ -198,6 +198,7 @@ extension ShardState {
         let standing = standing(of: account)
         guard let wallet = standing.wallet else { return nil }
         endExpiredGrants(of: wallet, time: entryTime(now))
+        expireHolds(until: entryTime(now))
         let row = accounts[wallet]
         var remaining: [GrantKind: Int64] = [:]
         forEachGrant(of: wallet) { remaining[$0.kind, default: 0] += $0.remaining }

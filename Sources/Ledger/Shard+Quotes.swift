@@ -35,6 +35,7 @@ extension ShardState {
         let standing = standing(of: account)
         guard let wallet = standing.wallet else { return nil }
         endExpiredGrants(of: wallet, time: entryTime(now))
+        expireHolds(until: entryTime(now))
         let tier = tier(standing.tier)
         var answer = QuoteStanding(
             pricing: book.price(record, tier: tier), available: available(of: wallet),
@@ -55,7 +56,7 @@ extension ShardState {
         return answer
     }
 
-    private func quotedCharge(
+    func quotedCharge(
         _ priced: PricedUsage, of wallet: UInt32, at eventTime: Timestamp
     ) -> QuotedCharge {
         var quoted = QuotedCharge()

@@ -268,6 +268,18 @@ extension ShardState {
             applyParkedEnd(entry, kind: kind, time: time, eventTime: eventTime)
         case .grantedByAct, .transferredIn, .grantVoided, .deducted, .noted:
             try applyAct(kind, fields: &fields)
+        case .held:
+            let (time, entry) = try fields.holdOpened()
+            try check(entry)
+            applyHoldOpened(entry, time: time)
+        case .holdEnded:
+            let (time, entry) = try fields.holdEnded()
+            try check(entry)
+            applyHoldEnded(entry, time: time)
+        case .holdChanged:
+            let (time, entry) = try fields.holdChanged()
+            try check(entry)
+            applyHoldChanged(entry, time: time)
         }
     }
 
@@ -282,6 +294,16 @@ extension ShardState {
                 RememberedOutcome(
                     digest: entry.digest, sequence: at, charge: entry.charge, state: entry.state),
                 eventTime: try RecordContent.eventTime(of: entry.content).microseconds)
+            if let hold = entry.hold {
+                remember(
+                    hold,
+                    RememberedHold(digest: 0, sequence: at, state: .settled, amount: entry.holdReleased))
+            }
+        case .holdEnded:
+            let (_, entry) = try fields.holdEnded()
+            remember(
+                entry.key,
+                RememberedHold(digest: 0, sequence: at, state: entry.state, amount: entry.amount))
         case .granted:
             let (time, entry) = try fields.grant()
             if let key = entry.key {
@@ -298,7 +320,7 @@ extension ShardState {
                 eventTime: try RecordContent.eventTime(of: entry.charge.content))
         case .grantedByAct, .transferredIn, .grantVoided, .deducted, .noted:
             try rememberAct(kind, sequence: at, fields: &fields)
-        case .grantEnded, .accountOpened, .accountChanged:
+        case .grantEnded, .accountOpened, .accountChanged, .held, .holdChanged:
             break
         }
     }

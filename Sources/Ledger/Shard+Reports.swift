@@ -39,10 +39,10 @@ extension ShardState {
             return .refused(Refusal(.accountNotFound, field: .account))
         }
         let standing = standing(of: account)
-        switch standing.status {
-        case .active: break
-        case .suspended: return .refused(Refusal(.accountSuspended, field: .account))
-        case .closed: return .refused(Refusal(.accountClosed, field: .account))
+        // An open hold was admitted before: what it was for happened, and is charged.
+        if standing.status != .active, record.holdID.isEmpty || holds.find(keys.hold) == nil {
+            return .refused(
+                Refusal(standing.status == .closed ? .accountClosed : .accountSuspended, field: .account))
         }
         guard let wallet = standing.wallet else {
             return .refused(Refusal(.accountNotFound, field: .account))
@@ -57,13 +57,15 @@ extension ShardState {
         entry.content = content
         entry.walletPathCount = Int(accounts[wallet].pathCount)
         entry.tier = tier(standing.tier)
-        let pricing =
-            record.quoteToken.isEmpty
-            ? book.price(record, tier: entry.tier) : book.price(record, tier: entry.tier, pin: pin)
-        return decide(record, &entry, pricing: pricing, time: entryTime(now))
+        if !record.holdID.isEmpty {
+            return settle(record, &entry, hold: keys.hold, book: book, pin: pin, now: now)
+        }
+        return decide(
+            record, &entry, pricing: price(record, tier: entry.tier, book: book, pin: pin),
+            time: entryTime(now))
     }
 
-    private mutating func decide(
+    mutating func decide(
         _ record: UsageRecord, _ entry: inout ChargeEntry, pricing: PricingOutcome, time: Timestamp
     ) -> ReportDecision {
         var tierSlot: UInt8 = 0
@@ -78,6 +80,7 @@ extension ShardState {
         case .priced(let priced):
             tierSlot = priced.tierSlot
             endExpiredGrants(of: entry.wallet, time: time)
+            if record.onInsufficient == .refuse { expireHolds(until: time) }
             if let refusal = decideCharge(
                 &entry, priced: priced, eventTime: record.eventTime, onInsufficient: record.onInsufficient)
             {
@@ -116,7 +119,9 @@ extension ShardState {
             return Refusal(.invalidArgument, field: .amount, found: charge, expected: .max)
         }
         if onInsufficient == .refuse, charge > 0, !wallet.unlimited {
-            let available = available(of: entry.wallet)
+            // What the record's own hold kept is released in the same step.
+            let available = Int64(
+                clamping: Int128(available(of: entry.wallet)) + Int128(entry.holdReleased))
             if charge > available {
                 return Refusal(.insufficientCredits, field: .amount, found: charge, expected: available)
             }
@@ -191,6 +196,8 @@ extension ShardState {
         receipt.ruleVersion = entry.ruleVersion
         receipt.catalogueVersion = entry.catalogueVersion
         receipt.standardTierUsed = entry.standardTierUsed
+        receipt.holdReleased = entry.hold == nil ? nil : entry.holdReleased
+        receipt.holdExpired = entry.holdExpired
         return receipt
     }
 

@@ -61,6 +61,7 @@ extension ShardState {
     /// Packs the sections of an account that has a side row.
     func packSections(of account: UInt32, into packer: inout BytePacker) {
         let side = sides[accounts[account].side]
+        if side.firstHold != AccountRow.none { packer.append(.holds) { packHolds(of: account, into: &$0) } }
         if side.firstRefund != AccountRow.none {
             packer.append(.refunds) { packRefunds(of: side, into: &$0) }
         }
@@ -83,7 +84,7 @@ extension ShardState {
             }
             var body = ByteUnpacker(try fields.prefixed())
             switch section {
-            case .holds: throw UnpackingError(offset: at)
+            case .holds: try restoreHolds(of: account, from: &body)
             case .sums:
                 let side = makeSide(of: account)
                 sides[side].deducted = try body.amount()

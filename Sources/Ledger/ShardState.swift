@@ -103,6 +103,9 @@ public struct ShardTotals: Hashable, Sendable {
     /// Taken by hand.
     public var deducted: Int128 = 0
     public var balances: Int128 = 0
+    /// Open holds, and what they keep.
+    public var holds = 0
+    public var held: Int128 = 0
 
     public init() {}
 
@@ -114,6 +117,8 @@ public struct ShardTotals: Hashable, Sendable {
         left.voided += right.voided
         left.deducted += right.deducted
         left.balances += right.balances
+        left.holds += right.holds
+        left.held += right.held
     }
 
     public var balance: Bool { granted == balances + charged + expired + voided + deducted }
@@ -139,6 +144,10 @@ struct ShardState: ~Copyable, Sendable {
     /// Charges that were refunded, and where the row of each stands.
     var refunds = Slab<RefundRow>()
     var refundIndex: [UInt64: UInt32] = [:]
+    /// The open holds.
+    var holds = HoldTable()
+    /// Holds whose lease has ended, since the process began.
+    var expiredHolds = 0
     var ids = IdempotencyTable()
     var paths = BytePacker(capacity: 1024)
     var missingParents = MissingParents()

@@ -68,7 +68,8 @@ struct Lookahead: ~Copyable {
     let horizon = Atomic<Int64>(.min)
     /// History holds every outcome up to this sequence.
     let historySequence = Atomic<UInt64>(0)
-    private let padding0 = Atomic<UInt64>(0)
+    /// Microseconds: when the first lease of a hold ends.
+    let nextHoldExpiry = Atomic<Int64>(.max)
     private let padding1 = Atomic<UInt64>(0)
 
     func update(_ state: borrowing ShardState) {
@@ -81,6 +82,9 @@ struct Lookahead: ~Copyable {
         if idSlots.load(ordering: .relaxed) != id.address {
             idSlots.store(id.address, ordering: .relaxed)
             idBuckets.store(id.bucketCount, ordering: .relaxed)
+        }
+        if nextHoldExpiry.load(ordering: .relaxed) != state.holds.nextExpiry.microseconds {
+            nextHoldExpiry.store(state.holds.nextExpiry.microseconds, ordering: .relaxed)
         }
         if horizon.load(ordering: .relaxed) != state.horizon.microseconds {
             horizon.store(state.horizon.microseconds, ordering: .relaxed)

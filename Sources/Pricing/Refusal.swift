@@ -83,7 +83,7 @@ public enum RecordField: UInt8, Hashable, Sendable, CaseIterable {
     case eventTime, usageSource, outcome, onInsufficient
     case requestedProvider, requestedModel, requestedServiceTier
     case holdID, quoteToken, providerReportedCost, tags
-    case amount, call, records
+    case amount, lease, policy, reason, call, records
 
     /// The name in the contract.
     public var name: StaticString {
@@ -123,6 +123,9 @@ public enum RecordField: UInt8, Hashable, Sendable, CaseIterable {
         case .providerReportedCost: "provider_reported_cost"
         case .tags: "tags"
         case .amount: "amount"
+        case .lease: "lease_ms"
+        case .policy: "policy"
+        case .reason: "reason"
         case .call: "call"
         case .records: "records"
         }
@@ -141,6 +144,9 @@ public struct Refusal: Error, Hashable, Sendable {
     /// one, for a range the value and its limit.
     public var found: Int64
     public var expected: Int64
+    /// For `insufficientCredits`, the most output tokens that what is available pays for; -1 where that is
+    /// not known.
+    public var affordableOutputTokens: Int64 = -1
 
     @inlinable
     public init(_ reason: Reason, field: RecordField = .none, found: Int64 = 0, expected: Int64 = 0) {

@@ -7,7 +7,7 @@
 import Bytes
 
 /// Who pays the provider.
-public enum CredentialSource: UInt8, Hashable, Sendable, CaseIterable {
+public enum CredentialSource: UInt8, Hashable, Sendable, CaseIterable, BitwiseCopyable {
     case platform = 1
     case byok = 2
 }

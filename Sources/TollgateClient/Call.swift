@@ -11,6 +11,10 @@ enum Request: Sendable {
     case report(UsageReport)
     case reportBatch([UsageReport])
     case quote(UsageReport, compare: Bool)
+    case hold(HoldOrder)
+    case settle(UsageReport)
+    case void(holdID: String, account: String, reason: String)
+    case extend(holdID: String, account: String, lease: Duration, amount: Int64?)
     case balance(String)
     case ping
 }
@@ -20,6 +24,7 @@ enum Reply: Sendable {
     case receipt(Receipt)
     case results([ReportResult])
     case quote(Quote)
+    case hold(Hold)
     case balance(Balance)
     case pong
 
@@ -29,6 +34,7 @@ enum Reply: Sendable {
         case .receipt: "a receipt"
         case .results(let results): "\(results.count) results"
         case .quote: "a quote"
+        case .hold: "a hold"
         case .balance: "a balance"
         case .pong: "a heartbeat"
         }
@@ -91,6 +97,40 @@ final class Call: @unchecked Sendable {
                 encoder.append(
                     quote: records[0], compare: compare, callID: callID, timeoutMilliseconds: timeout,
                     to: &output)
+            }
+        case .hold(let order):
+            order.withTerms { terms, record, tags in
+                encoder.append(
+                    hold: terms, record: record, tags: tags, callID: callID, timeoutMilliseconds: timeout,
+                    to: &output)
+            }
+        case .settle(let report):
+            lend([report]) { records in
+                encoder.append(
+                    settle: records[0], callID: callID, timeoutMilliseconds: timeout, to: &output)
+            }
+        case .void(let holdID, let account, let reason):
+            holdID.withView { holdID in
+                account.withView { account in
+                    reason.withView { reason in
+                        var call = VoidCall()
+                        call.holdID = holdID
+                        call.account = account
+                        call.reason = reason
+                        encoder.append(void: call, callID: callID, timeoutMilliseconds: timeout, to: &output)
+                    }
+                }
+            }
+        case .extend(let holdID, let account, let lease, let amount):
+            holdID.withView { holdID in
+                account.withView { account in
+                    var call = ExtendCall()
+                    call.holdID = holdID
+                    call.account = account
+                    call.leaseMilliseconds = lease.wholeMilliseconds
+                    call.amount = amount
+                    encoder.append(extend: call, callID: callID, timeoutMilliseconds: timeout, to: &output)
+                }
             }
         case .balance(let account):
             account.withView {

@@ -229,8 +229,12 @@ extension Session: ConnectionOwner {
             } else {
                 end(call, .failure(.refused(refusal)))
             }
-        case .hold:
-            end(call, .failure(.unexpectedAnswer("the state of a hold")))
+        case .hold(let answer):
+            if let hold = Hold(answer) {
+                end(call, .success(.hold(hold)))
+            } else {
+                end(call, .failure(.unexpectedAnswer("a hold in a state that this version does not know")))
+            }
         case .draining, .empty:
             end(call, .failure(.unexpectedAnswer("nothing that this version knows")))
         }

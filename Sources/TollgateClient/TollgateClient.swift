@@ -132,7 +132,7 @@ public final class TollgateClient: Sendable {
         }
     }
 
-    private func call(_ request: Request, _ timeout: Duration?) async throws(ClientError) -> Reply {
+    func call(_ request: Request, _ timeout: Duration?) async throws(ClientError) -> Reply {
         let call = Call(request, timeout: timeout ?? session.configuration.timeout)
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in

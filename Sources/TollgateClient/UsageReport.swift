@@ -115,7 +115,10 @@ public struct UsageReport: Hashable, Sendable {
         ]
     }
 
-    private var packedTags: [UInt8] {
+    private var packedTags: [UInt8] { Self.pack(tags) }
+
+    /// Tags as the wire encodes them: names and values, alternating.
+    static func pack(_ tags: [Tag]) -> [UInt8] {
         guard !tags.isEmpty else { return [] }
         var packed = BytePacker(capacity: 256)
         for tag in tags {

@@ -40,10 +40,7 @@ extension FrameDesk {
     ) {
         switch frame.call {
         case .report(let fault):
-            if let fault {
-                lane.countRefusal(fault)
-                append(fault, callID: frame.callID, to: &answers)
-            }
+            if let fault { refuse(fault, callID: frame.callID, to: &answers) }
         case .reportBatch(let batch):
             guard !setsAside(batch, message: message, deadline: (since ?? .now()) + frame.timeout) else {
                 return
@@ -56,10 +53,39 @@ extension FrameDesk {
         case .ping(let payload):
             encoder.append(pong: payload, callID: frame.callID, to: &answers.output)
             answers.count += 1
-        case .hold, .settle, .void, .extend:
-            append(Refusal(.unimplemented, field: .call), callID: frame.callID, to: &answers)
+        case .settle(let fault), .hold(_, let fault):
+            if let fault { refuse(fault, callID: frame.callID, to: &answers) }
+        case .void(let call, let fault):
+            if let fault { return refuse(fault, callID: frame.callID, to: &answers) }
+            append(
+                lane.void(call.holdID, account: call.account, reason: call.reason), about: call.holdID,
+                callID: frame.callID, to: &answers)
+        case .extend(let call, let fault):
+            if let fault { return refuse(fault, callID: frame.callID, to: &answers) }
+            append(
+                lane.extend(
+                    call.holdID, account: call.account, leaseMilliseconds: call.leaseMilliseconds,
+                    amount: call.amount), about: call.holdID, callID: frame.callID, to: &answers)
         case .empty:
             append(Refusal(.invalidArgument, field: .call), callID: frame.callID, to: &answers)
+        }
+    }
+
+    /// Answers a call whose fields are at fault.
+    private mutating func refuse(_ fault: Refusal, callID: UInt64, to answers: inout Answers) {
+        lane.countRefusal(fault)
+        append(fault, callID: callID, to: &answers)
+    }
+
+    func append(
+        _ decision: HoldDecision, about holdID: ByteView, callID: UInt64, to answers: inout Answers
+    ) {
+        switch decision {
+        case .refused(let refusal): append(refusal, callID: callID, to: &answers)
+        case .done(let receipt):
+            encoder.append(
+                HoldAnswer(receipt, holdID: holdID), in: .frame(callID: callID), to: &answers.output)
+            answers.count += 1
         }
     }
 

@@ -69,12 +69,18 @@ struct FrameDesk: ~Copyable {
     /// few enough that their records stay in the first-level cache.
     static let recordsAtOnce = 64
 
-    /// A report between preparing and deciding, or a quote between preparing and pricing.
+    /// A call between preparing and deciding; its record is in the slot of the same number.
     private struct PendingCall {
         var callID: UInt64
         var prepared: PreparedReport
-        /// Whether a quote is to be compared; nil for a report.
-        var compare: Bool?
+        var kind = Kind.report
+
+        enum Kind {
+            /// A report, or a settlement, which is a report that names its hold.
+            case report
+            case quote(compare: Bool)
+            case hold(HoldCall)
+        }
     }
 
     init(_ gateway: Gateway) {
@@ -122,7 +128,7 @@ struct FrameDesk: ~Copyable {
             if let since, since + frame.timeout < .now() {
                 decidePending(answers: &answers)
                 refuseLate(callID: frame.callID, to: &answers)
-            } else if case .report(nil) = frame.call {
+            } else if frame.call.isSoundReport {
                 let prepared = lane.prepare(records[slot])
                 if prepared.needsHistory, prepared.fault == nil {
                     setAside(
@@ -135,7 +141,15 @@ struct FrameDesk: ~Copyable {
             } else if case .quote(let compare, nil) = frame.call {
                 calls.append(
                     PendingCall(
-                        callID: frame.callID, prepared: lane.prepare(quote: records[slot]), compare: compare))
+                        callID: frame.callID, prepared: lane.prepare(quote: records[slot]),
+                        kind: .quote(compare: compare)))
+                if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
+            } else if case .hold(let call, nil) = frame.call {
+                calls.append(
+                    PendingCall(
+                        callID: frame.callID,
+                        prepared: lane.prepare(hold: call.terms, tags: call.tags, record: records[slot]),
+                        kind: .hold(call)))
                 if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
             } else {
                 decidePending(answers: &answers)
@@ -149,12 +163,16 @@ struct FrameDesk: ~Copyable {
         if calls.isEmpty { return }
         lane.prefetch(calls.count) { calls[$0].prepared }
         for index in calls.indices {
-            if let compare = calls[index].compare {
-                answerQuote(records[index], compare: compare, callID: calls[index].callID, to: &answers)
-                continue
+            let callID = calls[index].callID
+            switch calls[index].kind {
+            case .report:
+                append(lane.decide(records[index], calls[index].prepared), callID: callID, to: &answers)
+            case .quote(let compare):
+                answerQuote(records[index], compare: compare, callID: callID, to: &answers)
+            case .hold(let call):
+                let decision = lane.hold(call.terms, records[index], calls[index].prepared)
+                append(decision, about: call.terms.holdID, callID: callID, to: &answers)
             }
-            append(
-                lane.decide(records[index], calls[index].prepared), callID: calls[index].callID, to: &answers)
         }
         calls.removeAll(keepingCapacity: true)
         lane.clearPrepared()
@@ -179,7 +197,7 @@ struct FrameDesk: ~Copyable {
                     return refuseLate(callID: decoded.callID, to: &answers)
                 }
                 switch decoded.call {
-                case .report(nil):
+                case .report(nil), .settle(nil):
                     let prepared = lane.prepare(records[0])
                     append(
                         lane.decide(records[0], prepared, history: history[0]), callID: decoded.callID,

@@ -5,6 +5,7 @@
 
 import Bytes
 import CTollgateProtos
+import Ledger
 import Pricing
 
 /// One frame from a client, read.
@@ -34,16 +35,25 @@ public enum ClientCall: Sendable {
     case reportBatch(ReportBatch)
     /// The usage is in the caller's slot.
     case quote(compare: Bool, fault: Refusal?)
-    /// The usage, if `hold.amount` is nil, is in the caller's slot.
+    /// The usage, if the terms have no amount, is in the caller's slot.
     case hold(HoldCall, fault: Refusal?)
     /// The actual usage is in the caller's slot, its `holdID` set from the call.
     case settle(fault: Refusal?)
-    case void(VoidCall)
-    case extend(ExtendCall)
+    case void(VoidCall, fault: Refusal?)
+    case extend(ExtendCall, fault: Refusal?)
     case getBalance(account: ByteView)
     case ping(ByteView)
     /// No call, or one that this version does not know.
     case empty
+
+    /// A report without a fault, or a settlement, which is a report that names its hold.
+    @inlinable
+    public var isSoundReport: Bool {
+        switch self {
+        case .report(nil), .settle(nil): true
+        default: false
+        }
+    }
 }
 
 /// The records of a batch, still in the decoder's arena.
@@ -67,21 +77,9 @@ public struct ReportBatch: @unchecked Sendable {
     }
 }
 
-/// Whether a hold must be covered whole.
-public enum HoldPolicyWord: UInt8, Hashable, Sendable, CaseIterable {
-    case strict = 0
-    case clip = 1
-}
-
 /// A request for a hold.
 public struct HoldCall: Sendable {
-    public var holdID = ByteView()
-    public var account = ByteView()
-    /// Nanocredits; nil if the hold is to be priced from the usage in the slot.
-    public var amount: Int64?
-    public var policy = HoldPolicyWord.strict
-    /// 0 for the default.
-    public var leaseMilliseconds: Int64 = 0
+    public var terms = HoldTerms()
     /// Packed as in `UsageRecord.tags`.
     public var tags = ByteView()
     public init() {}

@@ -69,6 +69,11 @@ extension FrameDecoder {
         unsafe receipt.allowanceUsed = message.pointee.allowance_used
         unsafe receipt.ruleVersion = message.pointee.rule_version
         unsafe receipt.catalogueVersion = message.pointee.catalogue_version
+        switch unsafe HoldState(rawValue: UInt8(clamping: message.pointee.hold_state.rawValue)) {
+        case .settled: unsafe receipt.holdReleased = message.pointee.hold_released
+        case .expired: receipt.holdExpired = true
+        default: break
+        }
         let reason = unsafe ByteView(message.pointee.parked_reason)
         if !reason.isEmpty { receipt.parkedReason = Reason(name: reason) }
         return receipt
@@ -139,7 +144,7 @@ extension FrameDecoder {
         var hold = HoldAnswer()
         unsafe hold.holdID = ByteView(message.pointee.hold_id)
         unsafe hold.state =
-            HoldStateWord(rawValue: UInt8(clamping: message.pointee.state.rawValue)) ?? .unspecified
+            HoldState(rawValue: UInt8(clamping: message.pointee.state.rawValue))
         unsafe hold.amount = message.pointee.amount
         unsafe hold.available = message.pointee.available
         unsafe hold.expiresAt = message.pointee.expires_at

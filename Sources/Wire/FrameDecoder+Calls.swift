@@ -2,6 +2,7 @@
 
 import Bytes
 import CTollgateProtos
+import Ledger
 import Pricing
 
 extension FrameDecoder {
@@ -16,37 +17,63 @@ extension FrameDecoder {
         _ request: UnsafeMutablePointer<Tollgate__V1__HoldRequest>, into record: inout UsageRecord
     ) -> ClientCall {
         var call = HoldCall()
-        unsafe call.holdID = ByteView(request.pointee.hold_id)
-        unsafe call.account = ByteView(request.pointee.account)
-        unsafe call.leaseMilliseconds = request.pointee.lease_ms
-        var fault = textFault(call.holdID, .holdID, 1, WireLimits.idBytesMax)
-        let policy = unsafe request.pointee.policy.rawValue
-        if let known = HoldPolicyWord(rawValue: UInt8(clamping: policy)) {
-            call.policy = known
-        } else {
-            fault = fault ?? Refusal(.invalidArgument, field: .call, found: Int64(policy), expected: 1)
-        }
+        unsafe call.terms.holdID = ByteView(request.pointee.hold_id)
+        unsafe call.terms.account = ByteView(request.pointee.account)
+        unsafe call.terms.leaseMilliseconds = request.pointee.lease_ms
         if unsafe request.pointee.has_amount_case == TOLLGATE__V1__HOLD_REQUEST__HAS_AMOUNT_AMOUNT {
-            unsafe call.amount = request.pointee.amount
-            record = UsageRecord()
-        } else {
-            let usageFault = unsafe readUsage(request.pointee.usage, into: &record, for: .quote)
-            fault = fault ?? usageFault
+            unsafe call.terms.amount = request.pointee.amount
         }
-        if fault == nil, unsafe request.pointee.n_tags > 0 {
-            fault = unsafe readTags(
-                request.pointee.tags, count: request.pointee.n_tags, into: &call.tags)
-        }
-        // The hold names account and credential source itself; its usage may leave them out.
-        if record.account.isEmpty { record.account = call.account }
+        let fault = unsafe readHold(request, into: &call, &record)
         return .hold(call, fault: fault)
+    }
+
+    /// Reads the rest of a hold's request, and says what is wrong with it.
+    private func readHold(
+        _ request: UnsafeMutablePointer<Tollgate__V1__HoldRequest>, into call: inout HoldCall,
+        _ record: inout UsageRecord
+    ) -> Refusal? {
+        if let fault = textFault(call.terms.holdID, .holdID, 1, WireLimits.idBytesMax) { return fault }
+        let source = unsafe request.pointee.credential_source.rawValue
+        guard let known = CredentialSource(rawValue: UInt8(clamping: source)) else {
+            return Refusal(.invalidArgument, field: .credentialSource, found: Int64(source), expected: 2)
+        }
+        call.terms.source = known
+        let policy = unsafe request.pointee.policy.rawValue
+        guard let word = HoldPolicy(rawValue: UInt8(clamping: policy)) else {
+            return Refusal(.invalidArgument, field: .policy, found: Int64(policy), expected: 1)
+        }
+        call.terms.policy = word
+        if unsafe request.pointee.n_tags > 0 {
+            let fault = unsafe readTags(
+                request.pointee.tags, count: request.pointee.n_tags, into: &call.tags)
+            if let fault { return fault }
+        }
+        record = UsageRecord()
+        if call.terms.amount != nil { return nil }
+        guard let usage = unsafe request.pointee.usage else {
+            return Refusal(.invalidArgument, field: .amount)
+        }
+        let fault = unsafe read(usage, into: &record, for: .hold)
+        guard record.account.isEmpty || record.account == call.terms.account else {
+            return Refusal(.invalidArgument, field: .account)
+        }
+        guard record.credentialSource == nil || record.credentialSource == known else {
+            return Refusal(.credentialMismatch, field: .credentialSource)
+        }
+        record.account = call.terms.account
+        record.credentialSource = known
+        return fault
     }
 
     func read(
         _ request: UnsafeMutablePointer<Tollgate__V1__SettleRequest>, into record: inout UsageRecord
     ) -> ClientCall {
-        let fault = unsafe readUsage(request.pointee.usage, into: &record, for: .report)
-        record.holdID = unsafe ByteView(request.pointee.hold_id)
+        var fault = unsafe readUsage(request.pointee.usage, into: &record, for: .report)
+        let hold = unsafe ByteView(request.pointee.hold_id)
+        if !record.holdID.isEmpty, record.holdID != hold {
+            fault = fault ?? Refusal(.invalidArgument, field: .holdID)
+        }
+        record.holdID = hold
         return .settle(fault: fault ?? textFault(record.holdID, .holdID, 1, WireLimits.idBytesMax))
     }
 
@@ -55,7 +82,10 @@ extension FrameDecoder {
         unsafe call.holdID = ByteView(request.pointee.hold_id)
         unsafe call.account = ByteView(request.pointee.account)
         unsafe call.reason = ByteView(request.pointee.reason)
-        return .void(call)
+        let fault =
+            textFault(call.holdID, .holdID, 1, WireLimits.idBytesMax)
+            ?? textFault(call.reason, .reason, 0, WireLimits.reasonBytesMax)
+        return .void(call, fault: fault)
     }
 
     func read(_ request: UnsafeMutablePointer<Tollgate__V1__ExtendRequest>) -> ClientCall {
@@ -66,7 +96,7 @@ extension FrameDecoder {
         if unsafe request.pointee.has_amount_case == TOLLGATE__V1__EXTEND_REQUEST__HAS_AMOUNT_AMOUNT {
             unsafe call.amount = request.pointee.amount
         }
-        return .extend(call)
+        return .extend(call, fault: textFault(call.holdID, .holdID, 1, WireLimits.idBytesMax))
     }
 
     /// Reads a usage that may have been left out, which leaves every field missing.

@@ -19,6 +19,11 @@ extension FrameEncoder {
         unsafe message.pointee.allowance_used = answer.allowanceUsed
         unsafe message.pointee.rule_version = answer.ruleVersion
         unsafe message.pointee.catalogue_version = answer.catalogueVersion
+        let holdState: HoldState? =
+            answer.holdReleased != nil ? .settled : answer.holdExpired ? .expired : nil
+        unsafe message.pointee.hold_state = Tollgate__V1__HoldState(
+            rawValue: UInt32(holdState?.rawValue ?? 0))
+        unsafe message.pointee.hold_released = answer.holdReleased ?? 0
         if let reason = answer.parkedReason {
             unsafe message.pointee.parked_reason = binary(ByteView(reason.name))
         } else {
@@ -149,7 +154,7 @@ extension FrameEncoder {
         let hold = unsafe make(Tollgate__V1__HoldResponse.self)
         unsafe tollgate__v1__hold_response__init(hold)
         unsafe hold.pointee.hold_id = binary(answer.holdID)
-        unsafe hold.pointee.state = Tollgate__V1__HoldState(rawValue: UInt32(answer.state.rawValue))
+        unsafe hold.pointee.state = Tollgate__V1__HoldState(rawValue: UInt32(answer.state?.rawValue ?? 0))
         unsafe hold.pointee.amount = answer.amount
         unsafe hold.pointee.available = answer.available
         unsafe hold.pointee.expires_at = answer.expiresAt

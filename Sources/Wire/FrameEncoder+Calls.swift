@@ -2,6 +2,7 @@
 
 import Bytes
 import CTollgateProtos
+import Ledger
 import Pricing
 
 extension FrameEncoder {
@@ -46,6 +47,44 @@ extension FrameEncoder {
         to output: inout Output
     ) {
         prepare(balanceOf: account, callID, timeoutMilliseconds)
+        emit(to: &output)
+    }
+
+    /// Appends a request for a hold; `record` is the usage to be priced where the terms have no amount.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        hold terms: HoldTerms, record: borrowing UsageRecord, tags: ByteView = ByteView(), callID: UInt64,
+        timeoutMilliseconds: UInt32 = 0, to output: inout Output
+    ) {
+        prepare(hold: terms, record, tags, callID, timeoutMilliseconds)
+        emit(to: &output)
+    }
+
+    /// Appends a settlement: the record's `holdID` says of what.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        settle record: borrowing UsageRecord, callID: UInt64, timeoutMilliseconds: UInt32 = 0,
+        to output: inout Output
+    ) {
+        prepare(settle: record, callID, timeoutMilliseconds)
+        emit(to: &output)
+    }
+
+    /// Appends a request to release a hold.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        void call: VoidCall, callID: UInt64, timeoutMilliseconds: UInt32 = 0, to output: inout Output
+    ) {
+        prepare(void: call, callID, timeoutMilliseconds)
+        emit(to: &output)
+    }
+
+    /// Appends a request to prolong a hold.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        extend call: ExtendCall, callID: UInt64, timeoutMilliseconds: UInt32 = 0, to output: inout Output
+    ) {
+        prepare(extend: call, callID, timeoutMilliseconds)
         emit(to: &output)
     }
 
@@ -106,6 +145,74 @@ extension FrameEncoder {
         unsafe request.pointee.account = binary(account)
         unsafe client.pointee.call_case = TOLLGATE__V1__CLIENT_FRAME__CALL_GET_BALANCE
         unsafe client.pointee.get_balance = request
+    }
+
+    @usableFromInline
+    func prepare(
+        hold terms: HoldTerms, _ record: borrowing UsageRecord, _ tags: ByteView, _ callID: UInt64,
+        _ timeout: UInt32
+    ) {
+        let client = unsafe makeClientFrame(callID, timeout)
+        let hold = unsafe make(Tollgate__V1__HoldRequest.self)
+        unsafe tollgate__v1__hold_request__init(hold)
+        unsafe hold.pointee.hold_id = binary(terms.holdID)
+        unsafe hold.pointee.account = binary(terms.account)
+        unsafe hold.pointee.credential_source = Tollgate__V1__CredentialSource(
+            rawValue: UInt32(terms.source.rawValue))
+        if let amount = terms.amount {
+            unsafe hold.pointee.has_amount_case = TOLLGATE__V1__HOLD_REQUEST__HAS_AMOUNT_AMOUNT
+            unsafe hold.pointee.amount = amount
+        } else {
+            unsafe hold.pointee.usage = makeRecord(record)
+        }
+        unsafe hold.pointee.policy = Tollgate__V1__HoldPolicy(rawValue: UInt32(terms.policy.rawValue))
+        unsafe hold.pointee.lease_ms = terms.leaseMilliseconds
+        if !tags.isEmpty {
+            let packed = unsafe makeTags(tags)
+            unsafe hold.pointee.n_tags = packed.count
+            unsafe hold.pointee.tags = packed.tags
+        }
+        unsafe client.pointee.call_case = TOLLGATE__V1__CLIENT_FRAME__CALL_HOLD
+        unsafe client.pointee.hold = hold
+    }
+
+    @usableFromInline
+    func prepare(settle record: borrowing UsageRecord, _ callID: UInt64, _ timeout: UInt32) {
+        let client = unsafe makeClientFrame(callID, timeout)
+        let settle = unsafe make(Tollgate__V1__SettleRequest.self)
+        unsafe tollgate__v1__settle_request__init(settle)
+        unsafe settle.pointee.hold_id = binary(record.holdID)
+        unsafe settle.pointee.usage = makeRecord(record)
+        unsafe client.pointee.call_case = TOLLGATE__V1__CLIENT_FRAME__CALL_SETTLE
+        unsafe client.pointee.settle = settle
+    }
+
+    @usableFromInline
+    func prepare(void call: VoidCall, _ callID: UInt64, _ timeout: UInt32) {
+        let client = unsafe makeClientFrame(callID, timeout)
+        let void = unsafe make(Tollgate__V1__VoidRequest.self)
+        unsafe tollgate__v1__void_request__init(void)
+        unsafe void.pointee.hold_id = binary(call.holdID)
+        unsafe void.pointee.account = binary(call.account)
+        unsafe void.pointee.reason = binary(call.reason)
+        unsafe client.pointee.call_case = TOLLGATE__V1__CLIENT_FRAME__CALL_VOID
+        unsafe client.pointee.void_ = void
+    }
+
+    @usableFromInline
+    func prepare(extend call: ExtendCall, _ callID: UInt64, _ timeout: UInt32) {
+        let client = unsafe makeClientFrame(callID, timeout)
+        let extend = unsafe make(Tollgate__V1__ExtendRequest.self)
+        unsafe tollgate__v1__extend_request__init(extend)
+        unsafe extend.pointee.hold_id = binary(call.holdID)
+        unsafe extend.pointee.account = binary(call.account)
+        unsafe extend.pointee.lease_ms = call.leaseMilliseconds
+        if let amount = call.amount {
+            unsafe extend.pointee.has_amount_case = TOLLGATE__V1__EXTEND_REQUEST__HAS_AMOUNT_AMOUNT
+            unsafe extend.pointee.amount = amount
+        }
+        unsafe client.pointee.call_case = TOLLGATE__V1__CLIENT_FRAME__CALL_EXTEND
+        unsafe client.pointee.extend = extend
     }
 
     @usableFromInline
@@ -188,6 +295,14 @@ extension FrameEncoder {
     private func count(_ value: Int64) -> UInt64 { value < 0 ? .max : UInt64(value) }
 
     private func setTags(_ message: UnsafeMutablePointer<Tollgate__V1__UsageRecord>, to packed: ByteView) {
+        let made = unsafe makeTags(packed)
+        unsafe message.pointee.n_tags = made.count
+        unsafe message.pointee.tags = made.tags
+    }
+
+    private func makeTags(
+        _ packed: ByteView
+    ) -> (count: Int, tags: UnsafeMutablePointer<UnsafeMutablePointer<Tollgate__V1__Tag>?>) {
         let count = TagList(packed).reduce(0) { count, _ in count + 1 }
         let tags = unsafe make(UnsafeMutablePointer<Tollgate__V1__Tag>?.self, count: count)
         for (index, entry) in TagList(packed).enumerated() {
@@ -197,7 +312,6 @@ extension FrameEncoder {
             unsafe tag.pointee.value = binary(entry.value)
             unsafe tags[index] = tag
         }
-        unsafe message.pointee.n_tags = count
-        unsafe message.pointee.tags = tags
+        return unsafe (count, tags)
     }
 }

@@ -13,6 +13,8 @@ public enum RecordUse: Sendable {
     case report
     /// The request id and the event time may be left out.
     case quote
+    /// The credential source, too: the hold says it.
+    case hold
 }
 
 extension UsageRecord {
@@ -24,7 +26,9 @@ extension UsageRecord {
     public func firstFault(for use: RecordUse) -> Refusal? {
         let idBytesMin = use == .report ? 1 : 0
         if let fault = textFault(requestID, .requestID, idBytesMin, WireLimits.idBytesMax) { return fault }
-        if credentialSource == nil { return Refusal(.invalidArgument, field: .credentialSource) }
+        if credentialSource == nil, use != .hold {
+            return Refusal(.invalidArgument, field: .credentialSource)
+        }
         if let fault = textFault(provider, .provider, 1, WireLimits.providerBytesMax) { return fault }
         if let fault = textFault(model, .model, 1, WireLimits.modelBytesMax) { return fault }
         if let fault = textFault(serviceTier, .serviceTier, 0, WireLimits.serviceTierBytesMax) {

@@ -57,11 +57,16 @@ extension Refusal {
         return UInt32(clamping: expected > 0 && reason != .diskFull ? expected : usual)
     }
 
-    /// The figures that belong to the reason, under the names they have in metadata; at most two.
+    /// The figures that belong to the reason, under the names they have in metadata; at most three.
     public var figures: [(name: StaticString, value: RefusalFigure)] {
         switch reason {
         case .insufficientCredits:
-            [("needed", .decimal(found)), ("available", .decimal(expected))]
+            affordableOutputTokens < 0
+                ? [("needed", .decimal(found)), ("available", .decimal(expected))]
+                : [
+                    ("needed", .decimal(found)), ("available", .decimal(expected)),
+                    ("affordable_output_tokens", .decimal(affordableOutputTokens)),
+                ]
         case .budgetExceeded, .rateLimited:
             [("limit", .decimal(found))]
         case .idempotencyConflict:

@@ -119,19 +119,11 @@ public struct QuoteAnswerLine: Sendable {
     }
 }
 
-/// Where a hold stands.
-public enum HoldStateWord: UInt8, Hashable, Sendable, CaseIterable {
-    case unspecified = 0
-    case open = 1
-    case settled = 2
-    case voided = 3
-    case expired = 4
-}
-
 /// The durable answer to a hold, its release or its extension. Amounts are nanocredits.
 public struct HoldAnswer: Sendable {
     public var holdID = ByteView()
-    public var state = HoldStateWord.unspecified
+    /// Nil for a word that this version does not know.
+    public var state: HoldState?
     public var amount: Int64 = 0
     public var available: Int64 = 0
     /// Microseconds since 1970.
@@ -139,6 +131,17 @@ public struct HoldAnswer: Sendable {
     public var sequence: UInt64 = 0
     public var duplicate = false
     public init() {}
+
+    /// The answer to a call about the hold with this id.
+    public init(_ receipt: HoldReceipt, holdID: ByteView) {
+        self.holdID = holdID
+        state = receipt.state
+        amount = receipt.amount
+        available = receipt.available
+        expiresAt = max(0, receipt.expiresAt.microseconds)
+        sequence = receipt.sequence
+        duplicate = receipt.duplicate
+    }
 }
 
 /// What an account may spend, in nanocredits.

@@ -31,6 +31,8 @@ public enum WireLimits {
     public static let serviceTierBytesMax = 32
     /// The longest quote token.
     public static let quoteTokenBytesMax = 512
+    /// The longest reason of a person.
+    public static let reasonBytesMax = 512
     /// The longest payload of a heartbeat.
     public static let pingBytesMax = 1_024
 

@@ -36,7 +36,7 @@ struct Tollgate: AsyncParsableCommand {
             CommandGroup(name: "Running:", subcommands: [Serve.self, CheckConfig.self, Demo.self]),
             CommandGroup(
                 name: "Metering (frames over TCP):",
-                subcommands: [Report.self, QuoteCall.self, BalanceCall.self]),
+                subcommands: [Report.self, QuoteCall.self, HoldsCommand.self, BalanceCall.self]),
             CommandGroup(
                 name: "Administration (HTTP):",
                 subcommands: [

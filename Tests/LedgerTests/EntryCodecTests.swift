@@ -76,6 +76,9 @@ struct EntryCodecTests {
         entry.balanceAfter = -9_000_000_000_000_000_000
         entry.tier = tier
         entry.walletPathCount = 128
+        entry.hold = Hash128(low: 9, high: 11)
+        entry.holdReleased = 77
+        entry.holdExpired = true
         entry.content = content
         return entry
     }
@@ -297,11 +300,85 @@ struct EntryCodecTests {
                     expectSame(entry, ended, new: GrantEndedEntry(), except: endedWithoutAct)
                 case .accountOpened(let entry): expectSame(entry, opened, new: AccountOpenedEntry())
                 case .accountChanged(let entry): expectSame(entry, changed, new: AccountChangedEntry())
-                case .charged, .granted, .parkedSettled, .parkedDiscarded, .deducted, .noted:
-                    Issue.record("another kind")
+                default: Issue.record("another kind")
                 }
             }
             #expect(times == [time, .distantPast, .distantFuture])
+        }
+    }
+
+    private func held(_ texts: [ByteView]) -> HoldOpenedEntry {
+        var entry = HoldOpenedEntry()
+        entry.account = 300
+        entry.wallet = .max - 1
+        entry.walletPathCount = 4
+        entry.key = Hash128(low: 7, high: .max)
+        entry.digest = .max - 1
+        entry.amount = HoldLimits.amountMax
+        entry.expiresAt = Timestamp(microseconds: 123_456_789)
+        entry.source = .byok
+        entry.policy = .clip
+        entry.tokens = .max
+        entry.provider = 5
+        entry.model = .max
+        entry.path = texts[0]
+        entry.id = texts[1]
+        return entry
+    }
+
+    private func holdEnded(_ texts: [ByteView]) -> HoldEndedEntry {
+        var entry = HoldEndedEntry()
+        entry.key = Hash128(low: .max, high: 3)
+        entry.state = .expired
+        entry.amount = 1 << 40
+        entry.path = texts[0]
+        entry.id = texts[1]
+        entry.reason = texts[2]
+        return entry
+    }
+
+    private func holdChanged(_ texts: [ByteView]) -> HoldChangedEntry {
+        var entry = HoldChangedEntry()
+        entry.key = Hash128(low: .max, high: 3)
+        entry.amount = 1 << 41
+        entry.expiresAt = .distantFuture
+        entry.path = texts[0]
+        entry.id = texts[1]
+        return entry
+    }
+
+    @Test("a hold opened, ended and changed, and a charge that settles one, keep every field")
+    func holds() throws {
+        try withTexts { texts in
+            let all = chunk(3) {
+                $0.append(time: time, held(texts))
+                $0.append(time: time, holdEnded(texts))
+                $0.append(time: time, holdChanged(texts))
+            }
+            try read(all) { _, entry in
+                switch entry {
+                case .held(let entry): expectSame(entry, held(texts), new: HoldOpenedEntry())
+                case .holdEnded(let entry): expectSame(entry, holdEnded(texts), new: HoldEndedEntry())
+                case .holdChanged(let entry): expectSame(entry, holdChanged(texts), new: HoldChangedEntry())
+                default: Issue.record("another kind")
+                }
+            }
+            for isExpired in [false, true] {
+                var written = charge(tier: texts[1], content: texts[2])
+                if isExpired {
+                    written.hold = nil
+                    written.holdReleased = 0
+                }
+                written.holdExpired = isExpired
+                try read(chunk { $0.append(time: time, written, draws: []) }) { _, entry in
+                    guard case .charged(let found) = entry else {
+                        Issue.record("another kind")
+                        return
+                    }
+                    #expect(found.hold == written.hold && found.holdReleased == written.holdReleased)
+                    #expect(found.holdExpired == isExpired && found.content == written.content)
+                }
+            }
         }
     }
 
@@ -309,7 +386,7 @@ struct EntryCodecTests {
     private func everyKind() throws -> [UInt8] {
         var bytes: [UInt8] = []
         try withTexts { texts in
-            bytes = chunk(12) {
+            bytes = chunk(15) {
                 $0.append(
                     time: time, charge(tier: texts[1], content: texts[2]),
                     draws: [Draw(grant: 7, amount: 300)])
@@ -344,6 +421,9 @@ struct EntryCodecTests {
                 $0.append(time: time, byAct)
                 byAct.transferredFrom = texts[2]
                 $0.append(time: time, byAct)
+                $0.append(time: time, held(texts))
+                $0.append(time: time, holdEnded(texts))
+                $0.append(time: time, holdChanged(texts))
             }
         }
         return bytes
@@ -354,7 +434,7 @@ struct EntryCodecTests {
         let whole = try everyKind()
         var count = 0
         try read(whole) { _, _ in count += 1 }
-        #expect(count == 12)
+        #expect(count == 15)
         for cut in 0..<whole.count {
             #expect(throws: EntryError.self, "cut at byte \(cut)") {
                 try read(Array(whole.prefix(cut))) { _, _ in }
@@ -379,7 +459,7 @@ struct EntryCodecTests {
         }
     }
 
-    @Test("a kind nobody knows is named with its place", arguments: [0, 13, 15, 127, 255] as [UInt8])
+    @Test("a kind nobody knows is named with its place", arguments: [0, 15, 100, 127, 255] as [UInt8])
     func unknownKinds(kind: UInt8) throws {
         let bytes = chunk { packer in
             packer.append(UInt64(2))

@@ -17,8 +17,11 @@ enum Act {
     case deduct(Int64, String, allowNegative: Bool, key: String?)
     case refund(Int64, of: Call, isCorrection: Bool, String, key: String?)
     /// Grants are named by sequence: the later ones of a short history exist.
-    case void(UInt64, String, key: String?)
+    case voidGrant(UInt64, String, key: String?)
     case close(String, ClosingChoice)
+    case hold(HoldOrder)
+    case extend(HoldOrder, lease: Int64, amount: Int64?)
+    case void(HoldOrder)
     case ask(String)
     case wait(Int64)
 }
@@ -30,6 +33,7 @@ struct RandomActs {
     private(set) var calls: [Call] = []
     private var grants: [Act] = []
     private var acts: [Act] = []
+    private var orders: [HoldOrder] = []
     private var number = 0
 
     init(seed: UInt64, organisations: Int = 3) {
@@ -79,6 +83,13 @@ struct RandomActs {
             }
             return .end(
                 random.pick([.settle, .settle, .preview, .discard]), reported: reported, corrected: corrected)
+        case 39..<49: return .hold(order())
+        case 49..<52:
+            guard !orders.isEmpty else { return .hold(order()) }
+            return .extend(
+                random.pick(orders), lease: random.pick([0, 1, 5_000_000, HoldLimits.leaseMax, -1]),
+                amount: random.chance(50) ? Int64.random(in: 0...900, using: &random) : nil)
+        case 52..<55: return orders.isEmpty ? .hold(order()) : .void(random.pick(orders))
         default: return .report(call())
         }
     }
@@ -103,7 +114,7 @@ struct RandomActs {
                 Int64.random(in: 0...random.pick([20, 300]), using: &random), of: call,
                 isCorrection: random.chance(40), random.chance(80) ? call.account : path(), key: key)
         case 7..<9:
-            act = .void(UInt64.random(in: 1...UInt64(number * 2 + 1), using: &random), path(), key: key)
+            act = .voidGrant(UInt64.random(in: 1...UInt64(number * 2 + 1), using: &random), path(), key: key)
         default:
             let choice = random.pick([
                 ClosingChoice.none, .keep, .forfeit, .transfer(to: Array(path().utf8)),
@@ -128,6 +139,27 @@ struct RandomActs {
         return act
     }
 
+    private mutating func order() -> HoldOrder {
+        if random.chance(15), !orders.isEmpty {
+            var order = random.pick(orders)
+            if random.chance(20) { order.lease += 1 }
+            return order
+        }
+        number += 1
+        var order = HoldOrder(
+            "h\(number)", of: path(), amount: Int64.random(in: -1...600, using: &random),
+            policy: random.pick(HoldPolicy.allCases))
+        if random.chance(50) {
+            order.amount = nil
+            order.input = Int64.random(in: 0...600, using: &random)
+            order.model = random.pick(["unit", "unit", "unit", "nobody-knows"])
+        }
+        order.byok = random.chance(40)
+        order.lease = random.pick([0, 0, 1_000, 86_400_000, 86_400_001])
+        orders.append(order)
+        return order
+    }
+
     private mutating func call() -> Call {
         if random.chance(15), !calls.isEmpty {
             var call = random.pick(calls)
@@ -142,6 +174,14 @@ struct RandomActs {
             refuse: random.chance(40), byok: random.chance(40), provider: random.pick(["p", "q"]))
         if random.chance(5) { call.model = "nobody-knows" }
         if random.chance(5) { call.usage.cacheReadTokens = call.usage.inputTokens + 1 }
+        if random.chance(30), !orders.isEmpty {
+            let order = random.pick(orders.suffix(12))
+            call.holdID = order.id
+            if random.chance(90) {
+                call.account = order.account
+                call.source = order.byok ? .byok : .platform
+            }
+        }
         call.tags = random.bytes(0...20)
         calls.append(call)
         return call
@@ -158,6 +198,17 @@ extension House {
                 .done(sequence: receipt.sequence, balance: receipt.balance, duplicate: receipt.duplicate)
             case .refused(let refusal): .refused("\(refusal.reason.name)")
             case .askHistory: .nothing
+            }
+        }
+        func outcome(_ decision: HoldDecision) -> Outcome {
+            switch decision {
+            case .refused(let refusal): .refused("\(refusal.reason.name)")
+            case .done(let receipt):
+                .held(
+                    state: receipt.state.name, amount: receipt.amount, available: receipt.available,
+                    // Leases that end together end in any order.
+                    sequence: receipt.state == .expired ? 0 : receipt.sequence,
+                    duplicate: receipt.duplicate)
             }
         }
         switch act {
@@ -201,7 +252,7 @@ extension House {
             return try perform(
                 .deduct(amount, service: Array("by hand".utf8), allowNegative: allowNegative), on: path,
                 key: key)
-        case .void(let grant, let path, let key):
+        case .voidGrant(let grant, let path, let key):
             return try perform(.void(grant: grant), on: path, key: key)
         case .refund(let amount, let call, let isCorrection, let path, let key):
             guard let charge = known(call) else { return .nothing }
@@ -211,10 +262,14 @@ extension House {
                     : .refund(amount, of: charge, source: []), on: path, key: key)
         case .close(let path, let choice):
             return Self.outcome(try close(path, choice))
+        case .hold(let order): return outcome(hold(order))
+        case .extend(let order, let lease, let amount):
+            return outcome(try extend(order.id, of: order.account, lease: lease, amount: amount))
+        case .void(let order): return outcome(try void(order.id, of: order.account))
         case .ask(let path):
             guard let summary = try summary(path) else { return .nothing }
             return .standing(
-                balance: summary.balance,
+                balance: summary.balance, held: summary.held,
                 remaining: Dictionary(
                     uniqueKeysWithValues: summary.remaining.map { ($0.key.name, $0.value) }),
                 granted: summary.granted, charged: summary.charged, expired: summary.expired,
@@ -243,6 +298,7 @@ extension House {
         case .problem(.noGrant): .problem("no grant")
         case .problem(.balanceLeft): .problem("balance left")
         case .problem(.badTarget): .problem("bad target")
+        case .problem(.creditHeld): .problem("credit held")
         case .problem(let other): .problem("\(other)")
         case .askHistory: .nothing
         }

@@ -13,9 +13,10 @@ enum Outcome: Hashable {
     case duplicate(sequence: UInt64, charge: Int64, balance: Int64)
     case done(sequence: UInt64, balance: Int64, duplicate: Bool)
     case refused(String)
+    case held(state: String, amount: Int64, available: Int64, sequence: UInt64, duplicate: Bool)
     case standing(
-        balance: Int64, remaining: [String: Int64], granted: Int64, charged: Int64, expired: Int64,
-        voided: Int64, deducted: Int64)
+        balance: Int64, held: Int64, remaining: [String: Int64], granted: Int64, charged: Int64,
+        expired: Int64, voided: Int64, deducted: Int64)
     case moved(sequence: UInt64, before: Int64, after: Int64)
     case problem(String)
     case nothing
@@ -59,7 +60,17 @@ final class ReferenceLedger {
     private var accounts: [String: Account] = [:]
     /// By the sequence of the charge.
     private var refunded: [UInt64: Int64] = [:]
+    private struct Held {
+        var order: HoldOrder
+        var wallet: String
+        var amount: Int64
+        var expiry: Int64
+        var sequence: UInt64
+        var state = "open"
+    }
+
     private var known: [String: Known] = [:]
+    private var holds: [String: Held] = [:]
     private var sequence: UInt64 = 0
     private var time = Int64.min
 
@@ -84,6 +95,130 @@ final class ReferenceLedger {
             write(now)
         }
         accounts[wallet]?.grants.removeAll { $0.expiry <= now }
+    }
+
+    // MARK: - Holds
+
+    private func held(_ wallet: String) -> Int64 {
+        holds.values.reduce(0) { $0 + ($1.state == "open" && $1.wallet == wallet ? $1.amount : 0) }
+    }
+
+    private func available(_ wallet: String) -> Int64 {
+        guard let account = accounts[wallet] else { return 0 }
+        return account.balance + account.overdraft - held(wallet)
+    }
+
+    private func expireHolds(_ now: Int64) {
+        let now = max(now, time)
+        for (name, hold) in holds where hold.state == "open" && hold.expiry <= now {
+            write(now)
+            holds[name]?.state = "expired"
+            holds[name]?.sequence = sequence
+        }
+    }
+
+    private func name(_ order: HoldOrder) -> String {
+        "\(order.account.prefix { $0 != "/" }) \(order.id)"
+    }
+
+    private func says(_ name: String, duplicate: Bool, wallet: String?) -> Outcome {
+        guard let hold = holds[name] else { return .nothing }
+        return .held(
+            state: hold.state, amount: hold.amount, available: wallet.map { available($0) } ?? 0,
+            sequence: hold.state == "expired" ? 0 : hold.sequence, duplicate: duplicate)
+    }
+
+    func hold(_ order: HoldOrder, month: Int, now: Int64) -> Outcome {
+        expireHolds(now)
+        if let first = holds[name(order)] {
+            if first.order != order { return .refused("IDEMPOTENCY_CONFLICT") }
+            return says(
+                name(order), duplicate: true,
+                wallet: first.state == "open" ? first.wallet : wallet(order.account))
+        }
+        guard accounts[order.account] != nil else { return .refused("ACCOUNT_NOT_FOUND") }
+        let way = upward(order.account)
+        let status = way.compactMap { accounts[$0]?.status }.max() ?? 0
+        if status > 0 { return .refused(status == 1 ? "ACCOUNT_SUSPENDED" : "ACCOUNT_CLOSED") }
+        guard let wallet = wallet(order.account) else { return .refused("ACCOUNT_NOT_FOUND") }
+        guard (0...86_400_000).contains(order.lease) else { return .refused("INVALID_ARGUMENT") }
+        endExpired(wallet, now)
+        guard let account = accounts[wallet] else { return .nothing }
+        var asked: Int64
+        if let amount = order.amount {
+            guard amount > 0 else { return .refused("INVALID_ARGUMENT") }
+            asked = amount
+        } else {
+            let tier = way.compactMap { accounts[$0]?.tier }.first ?? ""
+            guard tier == "plain" || (tier == "double" && !order.byok) else {
+                return .refused(order.byok ? "BYOK_NOT_IN_TIER" : "NO_PRICING_RULE")
+            }
+            if order.model != "unit" { return .refused("UNPRICED_MODEL") }
+            asked = order.input * (tier == "double" ? 2 : 1)
+            asked -= allowance(of: account, order.usage, fee: asked, month: month)
+        }
+        var amount = asked
+        if asked > 0, !account.unlimited, asked > available(wallet) {
+            let least = order.amount == nil ? max(asked, 1) : 1
+            guard order.policy == .clip, available(wallet) >= least else {
+                return .refused("INSUFFICIENT_CREDITS")
+            }
+            amount = available(wallet)
+        }
+        write(now)
+        holds[name(order)] = Held(
+            order: order, wallet: wallet, amount: amount,
+            expiry: time + (order.lease == 0 ? 600_000 : order.lease) * 1_000, sequence: sequence)
+        return says(name(order), duplicate: false, wallet: wallet)
+    }
+
+    /// Why a call about a hold that is not open is refused; nil while it is open.
+    private func ended(_ order: HoldOrder) -> Outcome? {
+        switch holds[name(order)]?.state {
+        case "open": nil
+        case "settled": .refused("HOLD_ALREADY_SETTLED")
+        case "voided": .refused("HOLD_VOIDED")
+        case "expired": .refused("HOLD_EXPIRED")
+        default: .refused("HOLD_NOT_FOUND")
+        }
+    }
+
+    func extend(_ order: HoldOrder, lease: Int64, amount: Int64?, now: Int64) -> Outcome {
+        expireHolds(now)
+        if let refusal = ended(order) { return refusal }
+        guard let hold = holds[name(order)], (0...86_400_000).contains(lease) else {
+            return .refused("INVALID_ARGUMENT")
+        }
+        var new = amount ?? hold.amount
+        guard new >= hold.amount else { return .refused("INVALID_ARGUMENT") }
+        if new > hold.amount, accounts[hold.wallet]?.unlimited == false {
+            endExpired(hold.wallet, now)
+            if new - hold.amount > available(hold.wallet) {
+                guard hold.order.policy == .clip else { return .refused("INSUFFICIENT_CREDITS") }
+                new = hold.amount + max(0, available(hold.wallet))
+            }
+        }
+        write(now)
+        holds[name(order)]?.amount = new
+        holds[name(order)]?.expiry = time + (lease == 0 ? 600_000 : lease) * 1_000
+        guard
+            case .held(let state, let amount, let available, _, _) = says(
+                name(order), duplicate: false, wallet: hold.wallet)
+        else { return .nothing }
+        return .held(
+            state: state, amount: amount, available: available, sequence: sequence, duplicate: false)
+    }
+
+    func void(_ order: HoldOrder, now: Int64) -> Outcome {
+        expireHolds(now)
+        if holds[name(order)]?.state == "voided" {
+            return says(name(order), duplicate: true, wallet: wallet(order.account))
+        }
+        if let refusal = ended(order) { return refusal }
+        write(now)
+        holds[name(order)]?.state = "voided"
+        holds[name(order)]?.sequence = sequence
+        return says(name(order), duplicate: false, wallet: holds[name(order)]?.wallet)
     }
 
     func open(_ path: String, wallet: Bool, tier: String?, unlimited: Bool, overdraft: Int64, now: Int64)
@@ -156,8 +291,33 @@ final class ReferenceLedger {
         guard accounts[call.account] != nil else { return .refused("ACCOUNT_NOT_FOUND") }
         let way = upward(call.account)
         let status = way.compactMap { accounts[$0]?.status }.max() ?? 0
-        if status > 0 { return .refused(status == 1 ? "ACCOUNT_SUSPENDED" : "ACCOUNT_CLOSED") }
+        let holdName = "\(call.account.prefix { $0 != "/" }) \(call.holdID)"
+        // Not yet looked at whether its lease is over.
+        if status > 0, call.holdID.isEmpty || holds[holdName]?.state != "open" {
+            return .refused(status == 1 ? "ACCOUNT_SUSPENDED" : "ACCOUNT_CLOSED")
+        }
         guard let wallet = wallet(call.account) else { return .refused("ACCOUNT_NOT_FOUND") }
+        var released: Int64?
+        if !call.holdID.isEmpty {
+            expireHolds(now)
+            switch holds[holdName]?.state {
+            case "open":
+                guard let hold = holds[holdName], hold.order.account == call.account else {
+                    return .refused("HOLD_NOT_FOUND")
+                }
+                if hold.order.byok != (call.source == .byok) { return .refused("CREDENTIAL_MISMATCH") }
+                released = hold.amount
+            case "settled": return .refused("HOLD_ALREADY_SETTLED")
+            case "voided": return .refused("HOLD_VOIDED")
+            case "expired": break
+            default: return .refused("HOLD_NOT_FOUND")
+            }
+        }
+        func endHold() {
+            guard released != nil else { return }
+            holds[holdName]?.state = "settled"
+            holds[holdName]?.sequence = sequence
+        }
         let tier = way.compactMap { accounts[$0]?.tier }.first ?? ""
         let isOwnKey = call.source == .byok
         guard tier == "plain" || (tier == "double" && !isOwnKey) else {
@@ -167,20 +327,23 @@ final class ReferenceLedger {
         guard var account = accounts[wallet] else { return .nothing }
         if call.usage.cacheReadTokens > call.usage.inputTokens || call.model != "unit" {
             write(now)
+            endHold()
             known[name] = Known(content: content, sequence: sequence, charge: 0, isParked: true)
             return .parked(sequence: sequence, balance: account.balance)
         }
         let fee = call.usage.inputTokens * (tier == "double" ? 2 : 1)
         let allowance = allowance(of: account, call, fee: fee, month: month)
         let charge = fee - allowance
+        if call.onInsufficient == .refuse { expireHolds(now) }
         if call.onInsufficient == .refuse, charge > 0, !account.unlimited,
-            charge > account.balance + account.overdraft
+            charge > available(wallet) + (released ?? 0)
         {
             return .refused("INSUFFICIENT_CREDITS")
         }
         take(charge, allowance, from: &account, call, month: month)
         accounts[wallet] = account
         write(now)
+        endHold()
         known[name] = Known(content: content, sequence: sequence, charge: charge)
         return .charged(sequence: sequence, charge: charge, allowance: allowance, balance: account.balance)
     }
@@ -241,10 +404,11 @@ final class ReferenceLedger {
     func standing(_ path: String, now: Int64) -> Outcome {
         guard accounts[path] != nil, let wallet = wallet(path) else { return .nothing }
         endExpired(wallet, now)
+        expireHolds(now)
         guard let account = accounts[wallet] else { return .nothing }
         let remaining = Dictionary(account.grants.map { ($0.kind, $0.remaining) }, uniquingKeysWith: +)
         return .standing(
-            balance: account.balance, remaining: remaining, granted: account.granted,
+            balance: account.balance, held: held(wallet), remaining: remaining, granted: account.granted,
             charged: account.charged, expired: account.expired, voided: account.voided,
             deducted: account.deducted)
     }
@@ -257,7 +421,7 @@ final class ReferenceLedger {
         act("deduct \(amount) \(allowNegative)", on: path, key: key, now: now) { wallet in
             guard amount > 0 else { return .refused("INVALID_ARGUMENT") }
             guard var account = accounts[wallet] else { return .nothing }
-            if !allowNegative, !account.unlimited, amount > account.balance + account.overdraft {
+            if !allowNegative, !account.unlimited, amount > available(wallet) {
                 return .refused("INSUFFICIENT_CREDITS")
             }
             let before = account.balance
@@ -321,6 +485,7 @@ final class ReferenceLedger {
             let balance = payer.flatMap { accounts[$0]?.balance } ?? 0
             return .done(sequence: sequence, balance: balance, duplicate: true)
         }
+        expireHolds(now)
         if payer == path { endExpired(path, now) }
         guard var account = accounts[path] else { return .nothing }
         let before = payer == path ? account.balance : 0
@@ -328,6 +493,10 @@ final class ReferenceLedger {
             switch choice {
             case .none: return .problem("balance left")
             case .keep: break
+            case .forfeit, .transfer: if held(path) != 0 { return .problem("credit held") }
+            }
+            switch choice {
+            case .none, .keep: break
             case .forfeit:
                 write(now)
                 if before > 0 {
@@ -410,6 +579,7 @@ final class ReferenceLedger {
                 sequence: first.sequence, balance: accounts[wallet]?.balance ?? 0, duplicate: true)
         }
         if upward(path).contains(where: { accounts[$0]?.status == 2 }) { return .refused("ACCOUNT_CLOSED") }
+        expireHolds(now)
         endExpired(wallet, now)
         let outcome = body(wallet)
         if let name, case .moved(let sequence, _, _) = outcome {

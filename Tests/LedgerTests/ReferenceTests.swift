@@ -29,12 +29,19 @@ struct ReferenceTests {
                 action, reported: reported, corrected: corrected, month: month(of: reported), now: now)
         case .deduct(let amount, let path, let allowNegative, let key):
             return reference.deduct(amount, from: path, allowNegative: allowNegative, key: key, now: now)
-        case .void(let grant, let path, let key):
+        case .voidGrant(let grant, let path, let key):
             return reference.void(grant, of: path, key: key, now: now)
         case .refund(let amount, let call, let isCorrection, let path, let key):
             return reference.refund(
                 amount, of: call, isCorrection: isCorrection, on: path, key: key, now: now)
         case .close(let path, let choice): return reference.close(path, choice, now: now)
+        case .hold(let order):
+            var call = order.usage
+            call.eventTime = Timestamp(microseconds: now)
+            return reference.hold(order, month: month(of: call), now: now)
+        case .extend(let order, let lease, let amount):
+            return reference.extend(order, lease: lease, amount: amount, now: now)
+        case .void(let order): return reference.void(order, now: now)
         case .ask(let path): return reference.standing(path, now: now)
         case .wait(let microseconds):
             now += microseconds

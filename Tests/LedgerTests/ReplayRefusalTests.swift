@@ -11,7 +11,8 @@ import Testing
 @Suite("what replay refuses")
 struct ReplayRefusalTests {
     /// Two accounts, two grants, one of which ends, own-key use, a charge over two grants, and two parked
-    /// reports, of which one is given up and one settled; credit deducted, refunded, noted, voided and moved.
+    /// reports, of which one is given up and one settled; credit deducted, refunded, noted, voided and moved; two
+    /// holds, one grown and settled, one voided.
     private func house() throws -> House {
         let house = try House()
         try house.open("acme")
@@ -46,6 +47,12 @@ struct ReplayRefusalTests {
         try house.open("acme/b")
         try house.grant(9, to: "acme/b")
         try house.close("acme/b", .transfer(to: Array("acme".utf8)))
+        try house.grant(1_000)
+        house.hold(HoldOrder("h1", of: "acme/a", amount: 10))
+        house.hold(HoldOrder("h2", amount: 20))
+        try house.extend("h1", of: "acme/a", amount: 15)
+        try house.void("h2")
+        house.settle("h1", "r6", of: "acme/a", tokens: 12)
         house.collect()
         return house
     }
@@ -92,6 +99,9 @@ struct ReplayRefusalTests {
         case .parkedDiscarded(let end): packer.append(time: time, end, kind: .parkedDiscarded)
         case .deducted(let deducted): packer.append(time: time, deducted)
         case .noted(let noted): packer.append(time: time, noted)
+        case .held(let hold): packer.append(time: time, hold)
+        case .holdEnded(let hold): packer.append(time: time, hold)
+        case .holdChanged(let hold): packer.append(time: time, hold)
         }
     }
 
@@ -123,7 +133,7 @@ struct ReplayRefusalTests {
             write(time, entry, to: &packer)
         }
         #expect(error == nil)
-        #expect(kinds.count == 9, "the history has every kind of entry: \(kinds)")
+        #expect(kinds.count == 12, "the history has every kind of entry: \(kinds)")
     }
 
     @Test("a balance that does not follow is refused, in every kind of entry that has one")
@@ -159,7 +169,8 @@ struct ReplayRefusalTests {
                         case .deducted(var deducted):
                             deducted.balanceAfter += difference
                             entry = .deducted(deducted)
-                        case .accountOpened, .accountChanged, .noted: hasBalance = false
+                        case .accountOpened, .accountChanged, .noted, .held, .holdEnded, .holdChanged:
+                            hasBalance = false
                         }
                     }
                     write(time, entry, to: &packer)
@@ -205,6 +216,51 @@ struct ReplayRefusalTests {
             #expect(
                 isDone && isContradiction(error),
                 "change \(number) comes to \(error.map { "\($0)" } ?? "nothing")")
+        }
+    }
+
+    @Test("a hold that ends twice, with another amount, or shrinks is refused")
+    func holds() throws {
+        let changes: [@Sendable (inout Entry) -> Bool] = [
+            { entry in
+                guard case .holdEnded(var end) = entry else { return false }
+                end.amount += 1
+                entry = .holdEnded(end)
+                return true
+            },
+            { entry in
+                guard case .holdEnded(var end) = entry else { return false }
+                end.key = Hash128(low: 1, high: 1)
+                entry = .holdEnded(end)
+                return true
+            },
+            { entry in
+                guard case .holdChanged(var change) = entry else { return false }
+                change.amount = 1
+                entry = .holdChanged(change)
+                return true
+            },
+            { entry in
+                guard case .charged(var charge) = entry, charge.hold != nil else { return false }
+                charge.holdReleased -= 1
+                entry = .charged(charge)
+                return true
+            },
+            { entry in
+                guard case .held(var hold) = entry else { return false }
+                hold.wallet = 99
+                entry = .held(hold)
+                return true
+            },
+        ]
+        for (index, change) in changes.enumerated() {
+            var isDone = false
+            let error = try replaying(try house()) { _, time, entry, packer in
+                var entry = entry
+                if !isDone { isDone = change(&entry) }
+                write(time, entry, to: &packer)
+            }
+            #expect(isDone && error != nil, "change \(index): \(String(describing: error))")
         }
     }
 

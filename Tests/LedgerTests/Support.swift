@@ -167,10 +167,15 @@ struct Call: Sendable {
     func keys(_ maker: KeyMaker) -> RecordKeys {
         let organisation = Array(account.utf8).prefix { $0 != UInt8(ascii: "/") }.count
         let hashes = account.withView { maker.account($0, organisationCount: organisation) }
-        return RecordKeys(
-            organisation: hashes.organisation, account: hashes.account,
-            request: id.withView { maker.request($0, organisation: hashes.organisation) },
-            digest: content.withView { maker.digest($0) })
+        var keys = RecordKeys.none
+        keys.organisation = hashes.organisation
+        keys.account = hashes.account
+        keys.request = id.withView { maker.request($0, organisation: hashes.organisation) }
+        if !holdID.isEmpty {
+            keys.hold = holdID.withView { maker.hold($0, organisation: hashes.organisation) }
+        }
+        keys.digest = content.withView { maker.digest($0) }
+        return keys
     }
 }
 

@@ -160,6 +160,16 @@ final class BookGateway: Sendable {
                 let fault = decoder.read(batch, at: index, into: &record)
                 return charge(record, fault)
             }
+        case .settle(let fault):
+            switch charge(record, fault) {
+            case .receipt(let receipt): encoder.append(receipt, in: envelope, to: &output)
+            case .refusal(let refusal): encoder.append(refusal, in: envelope, to: &output)
+            }
+        case .hold(let call, nil):
+            var hold = HoldAnswer()
+            hold.holdID = call.terms.holdID
+            hold.state = .open
+            encoder.append(hold, in: envelope, to: &output)
         case .quote:
             encoder.append(QuoteAnswer(), in: envelope, to: &output)
         case .getBalance(let account):

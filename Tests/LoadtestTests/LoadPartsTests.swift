@@ -102,7 +102,7 @@ struct LoadPartsTests {
             let time = PackedTime(microseconds: 1_764_000_000_000_000 + Int64(slot) * 1_000_003)
             let numbers = (0..<batchSize).map { UInt64(slot * 1_000_000_007 + $0) }
             writer.append(slot: slot, count: batchSize, to: queue) {
-                (numbers[$0], workload.item(numbers[$0]), time)
+                (numbers[$0], workload.item(numbers[$0]), time, .none)
             }
             let view = queue.view
             #expect(try Framing.scan(view) == .whole(messageBytes: view.count - 5))
@@ -123,6 +123,43 @@ struct LoadPartsTests {
             }
             decoder.reset()
             queue.consume(view.count)
+        }
+    }
+
+    @Test("patched holds and settlements decode to what was drawn")
+    func holdFrames() throws {
+        var plan = WorkloadPlan()
+        plan.accounts = 1_000_000
+        plan.byokShare = Share(percent: 50)
+        plan.runID = 0xabc
+        let workload = Workload(plan)
+        let writer = FrameWriter(workload: workload, batchSize: 1)
+        let queue = ByteQueue(capacity: 16)
+        let decoder = FrameDecoder()
+        for slot in 0..<300 {
+            let time = PackedTime(microseconds: 1_764_000_000_000_000 + Int64(slot) * 1_000_003)
+            let number = UInt64(slot * 1_000_000_007)
+            for stage in [SentRecord.HoldStage.opening, .settling] {
+                writer.append(slot: slot, count: 1, to: queue) { _ in
+                    (number, workload.item(number), time, stage)
+                }
+                let view = queue.view
+                #expect(try Framing.scan(view) == .whole(messageBytes: view.count - 5))
+                var record = UsageRecord()
+                let frame = try decoder.decode(view[5..<view.count], into: &record)
+                switch frame.call {
+                case .hold(let call, let fault):
+                    #expect(stage == .opening && fault == nil && call.terms.amount == nil)
+                    #expect(call.terms.holdID == record.requestID && call.terms.account == record.account)
+                    #expect(call.terms.source == record.credentialSource)
+                case .settle(let fault):
+                    #expect(stage == .settling && fault == nil && record.holdID == record.requestID)
+                default: Issue.record("\(frame.call)")
+                }
+                expect(record, workload, number, time)
+                decoder.reset()
+                queue.consume(view.count)
+            }
         }
     }
 

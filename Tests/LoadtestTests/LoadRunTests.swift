@@ -64,6 +64,14 @@ struct LoadRunTests {
         #expect(summary.measuredNanoseconds >= 99_000_000)
     }
 
+    @Test("holds are settled by the reports they were opened for, and each counts")
+    func holds() throws {
+        let summary = try run { $0.workload.holdShare = Share(percent: 50) }
+        #expect(summary.books.charged == 5_000 && summary.books.contradictions == 0)
+        #expect(abs(summary.books.holds - 2_500) < 250)
+        #expect(summary.books.answered == summary.books.charged + summary.books.holds)
+    }
+
     @Test("quotes among the reports are answered with quotes, and take nothing")
     func quotes() throws {
         let summary = try run { $0.workload.quoteShare = Share(percent: 40) }

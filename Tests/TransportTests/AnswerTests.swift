@@ -84,7 +84,7 @@ struct AnswerTests {
         }
     }
 
-    @Test("holds are not carried out yet, and a frame without a call is refused")
+    @Test("an empty hold, settlement, void or extension and a frame without a call are refused")
     func otherCalls() async throws {
         try await withServer { running in
             let client = try RawClient(running.server.port)
@@ -92,7 +92,7 @@ struct AnswerTests {
                 try await client.send(frame([0x08, field, field << 3 | 2, 0]))
                 #expect(
                     try await client.answers(1)
-                        == [.init(callID: UInt64(field), answer: .status("UNIMPLEMENTED"))])
+                        == [.init(callID: UInt64(field), answer: .status("INVALID_ARGUMENT"))])
             }
             try await client.send(frame([0x08, 99]))
             #expect(try await client.answers(1) == [.init(callID: 99, answer: .status("INVALID_ARGUMENT"))])

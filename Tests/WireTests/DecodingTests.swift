@@ -233,15 +233,69 @@ struct DecodingTests {
         }
         let hold = ProtoWriter.build {
             $0.message(6) {
-                $0.text(1, "h"); $0.text(2, "acme"); $0.number(4, 5)
+                $0.text(1, "h"); $0.text(2, "acme"); $0.number(3, 2); $0.number(4, 5); $0.number(6, 1)
+                $0.number(7, 60_000)
             }
         }
-        try decode(hold) { frame, record in
+        try decode(hold) { frame, _ in
             guard case .hold(let call, fault: nil) = frame.call else {
                 Issue.record("\(frame.call)")
                 return
             }
-            #expect(call.holdID.text == "h" && call.amount == 5 && record.account.text == "acme")
+            #expect(call.terms.holdID.text == "h" && call.terms.amount == 5)
+            #expect(call.terms.account.text == "acme" && call.terms.source == .byok)
+            #expect(call.terms.policy == .clip && call.terms.leaseMilliseconds == 60_000)
+        }
+        // The hold says account and source for its usage; what the usage says must be the same.
+        for (account, source, isSound) in [
+            ("acme/alice", 1, true), ("acme", 1, false), ("acme/alice", 2, false),
+        ] {
+            let priced = ProtoWriter.build {
+                $0.message(6) {
+                    $0.text(1, "h"); $0.text(2, account); $0.number(3, UInt64(source))
+                    $0.bytes(5, smallRecord())
+                }
+            }
+            try decode(priced) { frame, record in
+                guard case .hold(let call, let fault) = frame.call else {
+                    Issue.record("\(frame.call)")
+                    return
+                }
+                #expect((fault == nil) == isSound, "\(account) \(source): \(String(describing: fault))")
+                if isSound {
+                    #expect(call.terms.amount == nil && record.account.text == account)
+                    #expect(record.credentialSource == .platform)
+                }
+            }
+        }
+        for bad in [
+            ProtoWriter.build {
+                $0.message(6) {
+                    $0.text(2, "acme"); $0.number(3, 1); $0.number(4, 5)
+                }
+            },
+            ProtoWriter.build {
+                $0.message(6) {
+                    $0.text(1, "h"); $0.text(2, "acme"); $0.number(4, 5)
+                }
+            },
+            ProtoWriter.build {
+                $0.message(6) {
+                    $0.text(1, "h"); $0.text(2, "acme"); $0.number(3, 1)
+                }
+            },
+            ProtoWriter.build {
+                $0.message(6) {
+                    $0.text(1, "h"); $0.text(2, "acme"); $0.number(3, 1); $0.number(4, 5); $0.number(6, 2)
+                }
+            },
+        ] {
+            try decode(bad) { frame, _ in
+                guard case .hold(_, fault: .some) = frame.call else {
+                    Issue.record("\(frame.call)")
+                    return
+                }
+            }
         }
         let settle = ProtoWriter.build {
             $0.message(7) {

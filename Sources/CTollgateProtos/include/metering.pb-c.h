@@ -348,10 +348,20 @@ struct  Tollgate__V1__Receipt
    * Why a record was parked: UNPRICED_MODEL or INVALID_USAGE.
    */
   ProtobufCBinaryData parked_reason;
+  /*
+   * For a report that names a hold: SETTLED, and what the hold had kept was released in the same step; or
+   * EXPIRED, when its lease was over, and the usage was charged as a report without one. A duplicate does
+   * not repeat it.
+   */
+  Tollgate__V1__HoldState hold_state;
+  /*
+   * What the hold had kept, in nanocredits.
+   */
+  int64_t hold_released;
 };
 #define TOLLGATE__V1__RECEIPT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tollgate__v1__receipt__descriptor) \
-    , TOLLGATE__V1__RECEIPT_STATE__RECEIPT_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0,NULL} }
+    , TOLLGATE__V1__RECEIPT_STATE__RECEIPT_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0,NULL}, TOLLGATE__V1__HOLD_STATE__HOLD_STATE_UNSPECIFIED, 0 }
 
 
 struct  Tollgate__V1__ReportBatchRequest
@@ -577,11 +587,16 @@ typedef enum {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TOLLGATE__V1__HOLD_REQUEST__HAS_AMOUNT__CASE)
 } Tollgate__V1__HoldRequest__HasAmountCase;
 
+/*
+ * A hold sets credit aside: it counts against what the wallet may spend, and leaves the balance alone.
+ */
 struct  Tollgate__V1__HoldRequest
 {
   ProtobufCMessage base;
   /*
-   * The reporter's id of this hold, 1 to 128 bytes; asking again with the same id is harmless.
+   * The reporter's id of this hold, 1 to 128 bytes, unique within the organisation. Asking again with the
+   * same id and content is harmless: the answer says where the hold stands. Ids of holds that have ended are
+   * remembered like those of recent reports.
    */
   ProtobufCBinaryData hold_id;
   ProtobufCBinaryData account;
@@ -604,12 +619,17 @@ struct  Tollgate__V1__HoldRequest
     , {0,NULL}, {0,NULL}, TOLLGATE__V1__CREDENTIAL_SOURCE__CREDENTIAL_SOURCE_UNSPECIFIED, NULL, TOLLGATE__V1__HOLD_POLICY__STRICT, 0, 0,NULL, TOLLGATE__V1__HOLD_REQUEST__HAS_AMOUNT__NOT_SET, {0} }
 
 
+/*
+ * The charge may be above or below what was held. A hold that was voided or settled before refuses it; one
+ * whose lease was over is charged as a report, and the receipt says so. A report with `hold_id` is the same.
+ */
 struct  Tollgate__V1__SettleRequest
 {
   ProtobufCMessage base;
   ProtobufCBinaryData hold_id;
   /*
-   * The actual usage; its `request_id` is charged as in a report.
+   * The actual usage; its `request_id` is charged as in a report. Its account and credential source must be
+   * the hold's. It may leave `hold_id` out.
    */
   Tollgate__V1__UsageRecord *usage;
 };
@@ -642,7 +662,7 @@ struct  Tollgate__V1__ExtendRequest
   ProtobufCBinaryData hold_id;
   ProtobufCBinaryData account;
   /*
-   * The new lease, from now, in milliseconds; at most 86 400 000.
+   * The new lease, from now, in milliseconds: 600 000 if 0, at most 86 400 000.
    */
   int64_t lease_ms;
   Tollgate__V1__ExtendRequest__HasAmountCase has_amount_case;
@@ -661,15 +681,25 @@ struct  Tollgate__V1__HoldResponse
   ProtobufCBinaryData hold_id;
   Tollgate__V1__HoldState state;
   /*
-   * Nanocredits.
+   * What is held, or was until the hold ended, in nanocredits.
    */
   int64_t amount;
+  /*
+   * What the wallet may spend beside it, in nanocredits.
+   */
   int64_t available;
   /*
-   * Microseconds since 1970.
+   * When the lease of an open hold is over, in microseconds since 1970.
    */
   int64_t expires_at;
+  /*
+   * The position in the organisation's ledger of the entry that this answers; for a hold that has ended, of
+   * its end.
+   */
   uint64_t sequence;
+  /*
+   * The same was asked before; nothing was changed now.
+   */
   protobuf_c_boolean duplicate;
 };
 #define TOLLGATE__V1__HOLD_RESPONSE__INIT \

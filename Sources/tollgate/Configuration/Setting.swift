@@ -61,6 +61,9 @@ struct Setting: Sendable {
         .whole(
             "ledger.ids_max", \.gateway.idsMax, 1_024...LedgerLimits.idsMax,
             "request ids remembered in memory, about 40 bytes each; beyond it history is asked"),
+        .whole(
+            "ledger.holds_max", \.gateway.holdsMax, 1...100_000_000,
+            "open holds at once, about 300 bytes each; more are refused as OVERLOADED"),
         .size(
             "journal.segment_bytes", \.gateway.segmentBytes, 64 << 10...1 << 30, multipleOf: 4_096,
             "size of a journal segment"),

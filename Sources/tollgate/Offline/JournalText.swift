@@ -102,6 +102,18 @@ struct JournalText {
         case .accountChanged(let changed):
             object["kind"] = "account changed"
             object["account"] = .string(changed.path.text)
+        case .held(let hold):
+            object["kind"] = .string("held \(Nanocredits(hold.amount).text) until \(hold.expiresAt.text)")
+            object["account"] = .string(hold.path.text)
+            object["request_id"] = .string(hold.id.text)
+        case .holdEnded(let hold):
+            object["kind"] = .string("hold \(hold.state.name), \(Nanocredits(hold.amount).text) released")
+            object["account"] = .string(hold.path.text)
+            object["request_id"] = .string(hold.id.text)
+        case .holdChanged(let hold):
+            object["kind"] = .string("hold of \(Nanocredits(hold.amount).text) until \(hold.expiresAt.text)")
+            object["account"] = .string(hold.path.text)
+            object["request_id"] = .string(hold.id.text)
         }
     }
 

@@ -25,6 +25,12 @@ enum ReceiptText {
                     "rule version \(receipt.ruleVersion), catalogue version \(receipt.catalogueVersion)"
                 ))
         }
+        if let released = receipt.holdReleased {
+            rows.append(("hold", "settled, its \(Figures.credits(released)) credits were released"))
+        }
+        if receipt.holdExpired {
+            rows.append(("hold", "its lease was over: charged as a report without one"))
+        }
         rows.append(
             ("balance", "\(Figures.credits(receipt.balance)) credits" + (receipt.inDebt ? ", in debt" : "")))
         if receipt.standardTierUsed {
@@ -50,6 +56,8 @@ enum ReceiptText {
             "rule_version": .integer(receipt.ruleVersion),
             "catalogue_version": .integer(receipt.catalogueVersion),
             "sequence": .integer(receipt.sequence),
+            "hold_state": receipt.holdReleased != nil ? "settled" : receipt.holdExpired ? "expired" : .null,
+            "hold_released": receipt.holdReleased.map { .string(Nanocredits($0).text) } ?? .null,
         ]
     }
 

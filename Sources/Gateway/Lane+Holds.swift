@@ -1,0 +1,114 @@
+// Holds, as a lane takes them through the middle.
+
+import Bytes
+import Ledger
+import Pricing
+
+extension Lane {
+    /// Computes the keys of a hold's request and asks for the lines it will need. The digest is over all
+    /// that it says.
+    public mutating func prepare(hold terms: HoldTerms, tags: ByteView, record: UsageRecord) -> PreparedReport
+    {
+        var prepared = PreparedReport()
+        let maker = ledger.keys
+        do {
+            (prepared.keys.organisation, prepared.keys.account) = try maker.account(unchecked: terms.account)
+        } catch {
+            prepared.fault = Refusal(.invalidArgument, field: .account, fault: error)
+            return prepared
+        }
+        let latest = now.microseconds + LedgerLimits.eventAheadMax.microseconds
+        if record.eventTime.microseconds > latest {
+            prepared.fault = Refusal(
+                .invalidArgument, field: .eventTime, found: record.eventTime.microseconds, expected: latest)
+            return prepared
+        }
+        ledger.prefetchSlots(prepared.keys)
+        prepared.keys.hold = maker.hold(terms.holdID, organisation: prepared.keys.organisation)
+        signing.clear()
+        signing.append(prefixed: terms.account)
+        signing.append(byte: terms.source.rawValue)
+        signing.append(byte: terms.policy.rawValue)
+        signing.append(terms.leaseMilliseconds)
+        signing.append(prefixed: tags)
+        if let amount = terms.amount {
+            signing.append(amount)
+        } else {
+            RecordContent.append(record, to: &signing)
+        }
+        prepared.keys.digest = maker.digest(signing.view)
+        return prepared
+    }
+
+    /// Sets credit aside. `record` is the usage to be priced where the terms have no amount; without an event
+    /// time it is for now. Allocates nothing.
+    public mutating func hold(
+        _ terms: HoldTerms, _ record: UsageRecord, _ prepared: PreparedReport
+    ) -> HoldDecision {
+        if let fault = prepared.fault { return refused(fault) }
+        if let closed = gateway.admissionFault() { return refused(closed) }
+        var record = record
+        if record.eventTime.microseconds <= 0 { record.eventTime = now }
+        let decision = ledger.hold(
+            terms, keys: HoldKeys(prepared.keys), record: record, book: book, now: now, mark: &mark)
+        switch decision {
+        case .done(let receipt):
+            if !receipt.duplicate { counts.holds += 1 }
+            return decision
+        case .refused(let refusal):
+            let refusal = Self.fault(of: terms.account, insteadOf: refusal)
+            return refused(terms.amount == nil ? explained(refusal, record) : refusal)
+        }
+    }
+
+    /// Prolongs a hold, and grows it where asked.
+    public mutating func extend(
+        _ id: ByteView, account: ByteView, leaseMilliseconds: Int64, amount: Int64?
+    ) -> HoldDecision {
+        onHold(id, account: account) { lane, keys in
+            lane.ledger.extend(
+                keys, leaseMilliseconds: leaseMilliseconds, amount: amount, now: lane.now, mark: &lane.mark)
+        }
+    }
+
+    /// Releases a hold without a charge.
+    public mutating func void(_ id: ByteView, account: ByteView, reason: ByteView) -> HoldDecision {
+        onHold(id, account: account) { lane, keys in
+            lane.ledger.void(keys, reason: reason, now: lane.now, mark: &lane.mark)
+        }
+    }
+
+    private mutating func onHold(
+        _ id: ByteView, account: ByteView, _ body: (inout Lane, HoldKeys) -> HoldDecision
+    ) -> HoldDecision {
+        let holdKeys: HoldKeys
+        do throws(AccountPath.Fault) {
+            holdKeys = try ledger.holdKeys(account: account, id: id)
+        } catch {
+            return refused(Refusal(.invalidArgument, field: .account, fault: error))
+        }
+        if let closed = gateway.admissionFault() { return refused(closed) }
+        let decision = body(&self, holdKeys)
+        if case .refused(let refusal) = decision { return refused(refusal) }
+        return decision
+    }
+
+    private mutating func refused(_ refusal: Refusal) -> HoldDecision {
+        counts.count(refusal: refusal.reason)
+        return .refused(refusal)
+    }
+
+    /// A refusal for lack of credit says how many output tokens would be covered.
+    mutating func explained(_ refusal: Refusal, _ record: UsageRecord) -> Refusal {
+        guard refusal.reason == .insufficientCredits else { return refusal }
+        guard
+            case .quoted(let quote) = gateway.quote(
+                record, compare: false, book: book, now: now, using: &signing, mark: &mark)
+        else { return refusal }
+        var refusal = refusal
+        if let tokens = quote.affordableOutputTokens {
+            refusal.affordableOutputTokens = Int64(clamping: tokens)
+        }
+        return refusal
+    }
+}

@@ -1,0 +1,180 @@
+// What the ledger writes down of holds, and the bytes of it.
+//
+//      held        time | account | wallet | its path's bytes | key | digest | amount | lease end | words | tokens
+//                  | provider | model (hashes) | account's path | id
+//      hold ended  time | key | cause | amount | account's path | id | reason
+//      hold changed  time | key | amount | lease end | account's path | id
+
+import Bytes
+import Pricing
+
+/// A hold opened.
+public struct HoldOpenedEntry: Sendable {
+    public var account: UInt32 = 0
+    public var wallet: UInt32 = 0
+    /// The wallet is the account itself or above it: its path is the account's first so many bytes.
+    public var walletPathCount = 0
+    public var key = Hash128(low: 0, high: 0)
+    public var digest: UInt64 = 0
+    /// Nanocredits.
+    public var amount: Int64 = 0
+    public var expiresAt = Timestamp.distantPast
+    public var source = CredentialSource.platform
+    public var policy = HoldPolicy.strict
+    /// What it is for, as far as it says: tokens at the most, and hashes of the names, 0 without.
+    public var tokens: Int64 = 0
+    public var provider: UInt64 = 0
+    public var model: UInt64 = 0
+    public var path = ByteView()
+    public var id = ByteView()
+
+    public init() {}
+}
+
+/// A hold released without a charge.
+public struct HoldEndedEntry: Sendable {
+    public var key = Hash128(low: 0, high: 0)
+    /// Voided or expired; a hold that was settled ended with its charge.
+    public var state = HoldState.voided
+    /// Nanocredits released.
+    public var amount: Int64 = 0
+    public var path = ByteView()
+    public var id = ByteView()
+    /// Why, for a person.
+    public var reason = ByteView()
+
+    public init() {}
+}
+
+/// A hold prolonged, or grown.
+public struct HoldChangedEntry: Sendable {
+    public var key = Hash128(low: 0, high: 0)
+    /// Nanocredits from now on.
+    public var amount: Int64 = 0
+    public var expiresAt = Timestamp.distantPast
+    public var path = ByteView()
+    public var id = ByteView()
+
+    public init() {}
+}
+
+extension BytePacker {
+    mutating func append(key: Hash128) {
+        append(fixed: key.low)
+        append(fixed: key.high)
+    }
+
+    mutating func append(time: Timestamp, _ entry: HoldOpenedEntry) {
+        let start = beginEntry(.held)
+        append(time.microseconds)
+        append(entry.account)
+        append(entry.wallet)
+        append(UInt64(entry.walletPathCount))
+        append(key: entry.key)
+        append(fixed: entry.digest)
+        append(UInt64(entry.amount))
+        append(entry.expiresAt.microseconds)
+        append(byte: (entry.source == .byok ? 1 : 0) | entry.policy.rawValue << 1)
+        append(UInt64(entry.tokens))
+        append(fixed: entry.provider)
+        append(fixed: entry.model)
+        append(prefixed: entry.path)
+        append(prefixed: entry.id)
+        endEntry(from: start)
+    }
+
+    mutating func append(time: Timestamp, _ entry: HoldEndedEntry) {
+        let start = beginEntry(.holdEnded)
+        append(time.microseconds)
+        append(key: entry.key)
+        append(byte: entry.state.rawValue)
+        append(UInt64(entry.amount))
+        append(prefixed: entry.path)
+        append(prefixed: entry.id)
+        append(prefixed: entry.reason)
+        endEntry(from: start)
+    }
+
+    mutating func append(time: Timestamp, _ entry: HoldChangedEntry) {
+        let start = beginEntry(.holdChanged)
+        append(time.microseconds)
+        append(key: entry.key)
+        append(UInt64(entry.amount))
+        append(entry.expiresAt.microseconds)
+        append(prefixed: entry.path)
+        append(prefixed: entry.id)
+        endEntry(from: start)
+    }
+}
+
+extension ByteUnpacker {
+    mutating func key() throws(UnpackingError) -> Hash128 {
+        let low = try fixed()
+        return Hash128(low: low, high: try fixed())
+    }
+
+    mutating func holdOpened() throws(UnpackingError) -> (Timestamp, HoldOpenedEntry) {
+        var entry = HoldOpenedEntry()
+        let time = try timestamp()
+        entry.account = try unsigned32()
+        entry.wallet = try unsigned32()
+        let countAt = offset
+        let pathCount = try unsigned()
+        entry.key = try key()
+        entry.digest = try fixed()
+        entry.amount = try amount()
+        entry.expiresAt = try timestamp()
+        let words = try flags(max: 3)
+        entry.source = words & 1 == 0 ? .platform : .byok
+        entry.policy = words & 2 == 0 ? .strict : .clip
+        entry.tokens = try amount()
+        entry.provider = try fixed()
+        entry.model = try fixed()
+        entry.path = try prefixed()
+        entry.id = try holdID()
+        guard entry.amount <= HoldLimits.amountMax, pathCount <= UInt64(entry.path.count) else {
+            throw UnpackingError(offset: countAt)
+        }
+        entry.walletPathCount = Int(pathCount)
+        try end()
+        return (time, entry)
+    }
+
+    mutating func holdEnded() throws(UnpackingError) -> (Timestamp, HoldEndedEntry) {
+        var entry = HoldEndedEntry()
+        let time = try timestamp()
+        entry.key = try key()
+        let at = offset
+        guard let state = HoldState(rawValue: try byte()), state == .voided || state == .expired else {
+            throw UnpackingError(offset: at)
+        }
+        entry.state = state
+        entry.amount = try amount()
+        entry.path = try prefixed()
+        entry.id = try holdID()
+        entry.reason = try prefixed()
+        try end()
+        return (time, entry)
+    }
+
+    mutating func holdChanged() throws(UnpackingError) -> (Timestamp, HoldChangedEntry) {
+        var entry = HoldChangedEntry()
+        let time = try timestamp()
+        entry.key = try key()
+        let at = offset
+        entry.amount = try amount()
+        guard entry.amount <= HoldLimits.amountMax else { throw UnpackingError(offset: at) }
+        entry.expiresAt = try timestamp()
+        entry.path = try prefixed()
+        entry.id = try holdID()
+        try end()
+        return (time, entry)
+    }
+
+    mutating func holdID() throws(UnpackingError) -> ByteView {
+        let at = offset
+        let id = try prefixed()
+        guard id.count >= 1, id.count <= HoldLimits.idBytesMax else { throw UnpackingError(offset: at) }
+        return id
+    }
+}

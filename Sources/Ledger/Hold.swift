@@ -1,0 +1,178 @@
+// A hold: credit set aside before a request runs, until its report settles it, somebody voids it, or its
+// lease is over.
+//
+//      open ──settle──→ settled      the actual usage was charged, above or below what was held
+//        ├────void────→ voided       released without a charge
+//        └───lease────→ expired      released; a report that comes later is charged all the same
+//
+// An open hold is a row of its shard's table, and part of its wallet's row in a checkpoint. Of one that has
+// ended its state is remembered among the request ids, as long as they are: a hold moves no credit, so an id
+// that has been forgotten may be held again and nothing is charged twice.
+
+import Bytes
+import Pricing
+
+/// Where a hold stands. The numbers are those of the contract.
+public enum HoldState: UInt8, Hashable, Sendable, CaseIterable, BitwiseCopyable {
+    case open = 1
+    case settled = 2
+    case voided = 3
+    case expired = 4
+
+    public var name: String {
+        switch self {
+        case .open: "open"
+        case .settled: "settled"
+        case .voided: "voided"
+        case .expired: "expired"
+        }
+    }
+}
+
+/// What becomes of a hold that is not covered. The numbers are those of the contract.
+public enum HoldPolicy: UInt8, Hashable, Sendable, CaseIterable, BitwiseCopyable {
+    /// Refused.
+    case strict = 0
+    /// Holds what is there, if that is at least the cost of the input.
+    case clip = 1
+}
+
+/// The two under names that a module with its own can say: `Ledger.HoldState` would look into the class
+/// `Ledger`.
+public typealias HoldStanding = HoldState
+public typealias HoldCover = HoldPolicy
+
+/// The bounds of holds.
+public enum HoldLimits {
+    /// Milliseconds of a lease that does not say.
+    public static let leaseDefault: Int64 = 600_000
+    /// Milliseconds of the longest lease, 24 hours.
+    public static let leaseMax: Int64 = 86_400_000
+    /// Nanocredits of one hold, 2^59: what is remembered of an ended hold is one word.
+    public static let amountMax: Int64 = 1 << 59
+    /// Open holds of a data directory, 256 bytes each.
+    public static let openDefault = 1_000_000
+    /// Bytes of a hold's id.
+    public static let idBytesMax = 128
+}
+
+/// A request for a hold. The views live as long as the call.
+public struct HoldTerms: Sendable {
+    /// 1 to 128 bytes, unique within the organisation.
+    public var holdID = ByteView()
+    public var account = ByteView()
+    public var source = CredentialSource.platform
+    /// Nanocredits; nil to have the usage priced.
+    public var amount: Int64?
+    public var policy = HoldPolicy.strict
+    /// 0 for the default.
+    public var leaseMilliseconds: Int64 = 0
+
+    public init() {}
+}
+
+/// The answer to a hold and to what is done with it. Amounts are in nanocredits.
+public struct HoldReceipt: Hashable, Sendable {
+    public var state: HoldState
+    public var amount: Int64
+    /// What the wallet may still spend.
+    public var available: Int64
+    /// When the lease is over; `distantPast` for one that has ended.
+    public var expiresAt: Timestamp
+    /// The entry that opened it or, for one that has ended, ended it.
+    public var sequence: UInt64
+    /// The same was asked before, and this is what stands.
+    public var duplicate: Bool
+}
+
+public enum HoldDecision: Hashable, Sendable {
+    case done(HoldReceipt)
+    case refused(Refusal)
+}
+
+/// What is remembered of a hold that has ended.
+struct RememberedHold: Hashable {
+    /// Of the request for it; 0 where replay did not see it.
+    var digest: UInt64
+    var sequence: UInt64
+    var state: HoldState
+    var amount: Int64
+
+    /// Amount and state in the word that an outcome keeps its charge in; above what a parked outcome has there.
+    var word: Int64 { amount << 3 | Int64(state.rawValue) }
+
+    init(digest: UInt64, sequence: UInt64, state: HoldState, amount: Int64) {
+        self.digest = digest
+        self.sequence = sequence
+        self.state = state
+        self.amount = amount
+    }
+
+    init?(digest: UInt64, sequence: UInt64, word: Int64) {
+        guard let state = HoldState(rawValue: UInt8(truncatingIfNeeded: word & 7)), state != .open else {
+            return nil
+        }
+        self.init(digest: digest, sequence: sequence, state: state, amount: word >> 3)
+    }
+}
+
+/// An id of at most 128 bytes, in its place.
+struct HoldID: BitwiseCopyable {
+    private var bytes = InlineArray<128, UInt8>(repeating: 0)
+    private(set) var count: UInt8 = 0
+
+    init(_ id: ByteView) {
+        precondition(id.count <= HoldLimits.idBytesMax)
+        count = UInt8(id.count)
+        for index in 0..<id.count { bytes[index] = id[index] }
+    }
+
+    /// Lends the id.
+    func withView<Value>(_ body: (ByteView) -> Value) -> Value {
+        unsafe withUnsafeBytes(of: bytes) { buffer in
+            unsafe body(
+                ByteView(
+                    buffer.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self),
+                    count: Int(count)))
+        }
+    }
+}
+
+/// An open hold.
+struct HoldRow: BitwiseCopyable {
+    var key: Hash128
+    /// Of the request for it.
+    var digest: UInt64
+    /// The entry that opened it.
+    var sequence: UInt64
+    var amount: Int64
+    var expiresAt: Timestamp
+    var openedAt: Timestamp
+    /// What it is for, as far as it says: tokens at the most, and hashes of the names, 0 without.
+    var tokens: Int64
+    var provider: UInt64
+    var model: UInt64
+    var account: UInt32
+    var wallet: UInt32
+    var source: CredentialSource
+    var policy: HoldPolicy
+    /// The wallet's list of open holds.
+    var next = AccountRow.none
+    var previous = AccountRow.none
+    /// Where it stands in the table's order of expiry.
+    var place: UInt32 = 0
+    var id: HoldID
+}
+
+/// An open hold as people see it. Amounts are in nanocredits.
+public struct OpenHold: Hashable, Sendable {
+    public var id: [UInt8]
+    public var account: [UInt8]
+    public var wallet: [UInt8]
+    public var source: CredentialSource
+    public var policy: HoldPolicy
+    public var amount: Int64
+    public var openedAt: Timestamp
+    public var expiresAt: Timestamp
+    public var sequence: UInt64
+}

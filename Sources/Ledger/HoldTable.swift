@@ -1,0 +1,183 @@
+// The open holds of one shard: found by key, and by which lease ends first.
+//
+//      rows     a slab, freed rows linked into a list
+//      slots    key → row: linear probing, and removal moves back what was put off
+//      due      a binary heap of (lease end, row); each row knows its place in it, so one that ends
+//               early leaves at once and nothing stale is kept
+//
+// Leases are mostly alike, so a new hold goes to the end of the heap and stays there.
+
+import Bytes
+import Pricing
+
+/// Open holds. Not thread-safe: the shard's lock guards it.
+@safe
+struct HoldTable: ~Copyable, @unchecked Sendable {
+    private var rows = Slab<HoldRow>()
+    private var firstFree = AccountRow.none
+    private(set) var count = 0
+
+    private var slots: UnsafeMutablePointer<UInt32>
+    private var mask: Int
+
+    private struct Due {
+        var at: Timestamp
+        var row: UInt32
+    }
+    private var due: [Due] = []
+
+    init() {
+        mask = 15
+        unsafe slots = Self.allocate(mask + 1)
+    }
+
+    deinit { unsafe TableMemory.deallocate(UnsafeMutableRawPointer(slots), bytes: (mask + 1) * 4) }
+
+    private static func allocate(_ count: Int) -> UnsafeMutablePointer<UInt32> {
+        let slots = unsafe TableMemory.allocate(bytes: count * 4).bindMemory(to: UInt32.self, capacity: count)
+        unsafe slots.initialize(repeating: AccountRow.none, count: count)
+        return unsafe slots
+    }
+
+    subscript(number: UInt32) -> HoldRow {
+        @inline(__always) unsafeAddress { unsafe UnsafePointer(rows.address(of: number)) }
+        @inline(__always) unsafeMutableAddress { unsafe rows.address(of: number) }
+    }
+
+    /// When the first lease ends; `distantFuture` without a hold.
+    @inline(__always)
+    var nextExpiry: Timestamp { due.isEmpty ? .distantFuture : due[0].at }
+
+    /// The hold whose lease ends first.
+    var first: UInt32? { due.isEmpty ? nil : due[0].row }
+
+    /// The open hold with this key. O(1) expected.
+    @inline(__always)
+    func find(_ key: Hash128) -> UInt32? {
+        var position = home(key)
+        while true {
+            let row = unsafe slots[position]
+            if row == AccountRow.none { return nil }
+            if rows[row].key == key { return row }
+            position = (position + 1) & mask
+        }
+    }
+
+    /// Calls `body` with every open hold, in the order in which their leases end, roughly.
+    func forEach(_ body: (UInt32, HoldRow) -> Void) {
+        for entry in due { body(entry.row, rows[entry.row]) }
+    }
+
+    @inline(__always)
+    private func home(_ key: Hash128) -> Int { Int(truncatingIfNeeded: key.low) & mask }
+
+    /// Adds a hold whose key is not there yet. O(1) expected, O(log n) for a lease shorter than others.
+    mutating func insert(_ row: HoldRow) -> UInt32 {
+        if (count + 1) * 2 > mask + 1 { grow() }
+        var row = row
+        row.place = UInt32(due.count)
+        let number: UInt32
+        if firstFree == AccountRow.none {
+            number = rows.append(row)
+        } else {
+            number = firstFree
+            firstFree = rows[number].next
+            rows[number] = row
+        }
+        place(number)
+        count += 1
+        due.append(Due(at: row.expiresAt, row: number))
+        siftUp(due.count - 1)
+        return number
+    }
+
+    private func place(_ number: UInt32) {
+        var position = home(rows[number].key)
+        while unsafe slots[position] != AccountRow.none { position = (position + 1) & mask }
+        unsafe slots[position] = number
+    }
+
+    private mutating func grow() {
+        let (old, oldCount) = unsafe (slots, mask + 1)
+        mask = oldCount * 2 - 1
+        unsafe slots = Self.allocate(mask + 1)
+        for position in 0..<oldCount where unsafe old[position] != AccountRow.none {
+            place(unsafe old[position])
+        }
+        unsafe TableMemory.deallocate(UnsafeMutableRawPointer(old), bytes: oldCount * 4)
+    }
+
+    /// Takes a hold out. O(log n).
+    mutating func remove(_ number: UInt32) {
+        removeDue(at: Int(rows[number].place))
+        var hole = home(rows[number].key)
+        while unsafe slots[hole] != number { hole = (hole + 1) & mask }
+        unsafe slots[hole] = AccountRow.none
+        var position = (hole + 1) & mask
+        while unsafe slots[position] != AccountRow.none {
+            let row = unsafe slots[position]
+            let wanted = home(rows[row].key)
+            // It may move back to the hole if the hole is not before where it wants to be.
+            if (position - wanted) & mask >= (position - hole) & mask {
+                unsafe slots[hole] = row
+                unsafe slots[position] = AccountRow.none
+                hole = position
+            }
+            position = (position + 1) & mask
+        }
+        rows[number].next = firstFree
+        firstFree = number
+        count -= 1
+    }
+
+    /// Gives a hold another end of its lease.
+    mutating func move(_ number: UInt32, expiresAt: Timestamp) {
+        rows[number].expiresAt = expiresAt
+        let place = Int(rows[number].place)
+        due[place].at = expiresAt
+        siftUp(place)
+        siftDown(Int(rows[number].place))
+    }
+
+    // MARK: - The heap
+
+    private mutating func removeDue(at place: Int) {
+        let last = due.removeLast()
+        guard place < due.count else { return }
+        put(last, at: place)
+        siftUp(place)
+        siftDown(Int(rows[last.row].place))
+    }
+
+    @inline(__always)
+    private mutating func put(_ entry: Due, at place: Int) {
+        due[place] = entry
+        rows[entry.row].place = UInt32(place)
+    }
+
+    private mutating func siftUp(_ start: Int) {
+        var place = start
+        let entry = due[place]
+        while place > 0 {
+            let parent = (place - 1) / 2
+            guard entry.at < due[parent].at else { break }
+            put(due[parent], at: place)
+            place = parent
+        }
+        put(entry, at: place)
+    }
+
+    private mutating func siftDown(_ start: Int) {
+        var place = start
+        let entry = due[place]
+        while true {
+            var child = place * 2 + 1
+            guard child < due.count else { break }
+            if child + 1 < due.count, due[child + 1].at < due[child].at { child += 1 }
+            guard due[child].at < entry.at else { break }
+            put(due[child], at: place)
+            place = child
+        }
+        put(entry, at: place)
+    }
+}

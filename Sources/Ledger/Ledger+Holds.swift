@@ -1,0 +1,183 @@
+// The ledger's holds, from outside: one lock each, as for a report.
+
+import Bytes
+import Pricing
+import Synchronization
+
+extension KeyMaker {
+    /// The key of a hold's id. Holds, reports and acts do not share ids.
+    @inline(__always)
+    public func hold(_ id: ByteView, organisation: Hash128) -> Hash128 {
+        KeyedHasher.hash(
+            id,
+            key: HashKey(first: ~secret.first ^ organisation.low, second: secret.second ^ organisation.high))
+    }
+
+    /// The hash of a provider's or model's name, letter case aside; 0 for none.
+    public func name(_ name: ByteView) -> UInt64 {
+        if name.isEmpty { return 0 }
+        var folded = InlineArray<128, UInt8>(repeating: 0)
+        let count = min(name.count, 128)
+        for index in 0..<count {
+            let byte = name[index]
+            folded[index] = (0x41...0x5a).contains(byte) ? byte | 0x20 : byte
+        }
+        return unsafe withUnsafeBytes(of: folded) { buffer in
+            unsafe KeyedHasher.hash(
+                ByteView(
+                    buffer.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self), count: count),
+                key: secret
+            ).low | 1
+        }
+    }
+}
+
+extension Ledger {
+    /// The keys of a call about a hold. Throws where the path is outside the grammar.
+    public func holdKeys(account path: ByteView, id: ByteView) throws(AccountPath.Fault) -> HoldKeys {
+        let (organisation, account) = keys.account(
+            path, organisationCount: try AccountPath.organisationCount(of: path))
+        var found = RecordKeys.none
+        found.organisation = organisation
+        found.account = account
+        found.hold = keys.hold(id, organisation: organisation)
+        return HoldKeys(found)
+    }
+
+    /// Sets credit aside. `record` is the usage to be priced, with its event time, where the terms have no
+    /// amount. `mark` is moved on to what the answer waits for.
+    public func hold(
+        _ terms: HoldTerms, keys holdKeys: HoldKeys, record: UsageRecord, book: PriceBook, now: Timestamp,
+        mark: inout AnswerMark
+    ) -> HoldDecision {
+        let number = shard(of: holdKeys.organisation)
+        let names = (provider: keys.name(record.provider), model: keys.name(record.model))
+        let othersOpen = openHolds.load(ordering: .relaxed)
+        return shards[number].state.withLock { state in
+            state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
+            let before = state.holds.count
+            let answer = state.hold(
+                terms, keys: holdKeys, record: record, names: names, book: book, now: now,
+                openMax: max(0, holdsMax - othersOpen + before))
+            count(state.holds.count - before)
+            mark.include(state)
+            lookahead[number].update(state)
+            return answer
+        }
+    }
+
+    /// Prolongs a hold to `leaseMilliseconds` from now, and grows it to `amount` where one is given.
+    public func extend(
+        _ holdKeys: HoldKeys, leaseMilliseconds: Int64, amount: Int64?, now: Timestamp,
+        mark: inout AnswerMark
+    ) -> HoldDecision {
+        onShard(of: holdKeys, mark: &mark) {
+            $0.extend(holdKeys, leaseMilliseconds: leaseMilliseconds, amount: amount, now: now)
+        }
+    }
+
+    /// Releases a hold without a charge.
+    public func void(
+        _ holdKeys: HoldKeys, reason: ByteView, now: Timestamp, mark: inout AnswerMark
+    ) -> HoldDecision {
+        onShard(of: holdKeys, mark: &mark) { $0.void(holdKeys, reason: reason, now: now) }
+    }
+
+    private func onShard(
+        of holdKeys: HoldKeys, mark: inout AnswerMark, _ body: (inout ShardState) -> HoldDecision
+    ) -> HoldDecision {
+        let number = shard(of: holdKeys.organisation)
+        return shards[number].state.withLock { state in
+            state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
+            let before = state.holds.count
+            let answer = body(&state)
+            count(state.holds.count - before)
+            mark.include(state)
+            lookahead[number].update(state)
+            return answer
+        }
+    }
+
+    func count(_ change: Int) {
+        if change != 0 { openHolds.add(change, ordering: .relaxed) }
+    }
+
+    /// Ends the leases whose time has come, at most `atMost` of a shard at a time, so that no lock is held
+    /// long. Takes no lock where nothing is due. Returns whether more are due.
+    public func expireHolds(now: Timestamp, atMost: Int = 512, mark: inout AnswerMark) -> Bool {
+        var isMore = false
+        for number in shards.indices
+        where lookahead[number].nextHoldExpiry.load(ordering: .relaxed) <= now.microseconds {
+            shards[number].state.withLock { state in
+                state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
+                let before = state.holds.count
+                if state.expireHoldsNow(until: now, atMost: atMost) { isMore = true }
+                count(state.holds.count - before)
+                mark.include(state)
+                lookahead[number].update(state)
+            }
+        }
+        return isMore
+    }
+
+    /// The open holds of an account and of those below it, oldest first; of all accounts without a path.
+    /// At most `limit`. O(open holds); the locks are held one after the other.
+    public func openHolds(
+        of path: ByteView? = nil, limit: Int, mark: inout AnswerMark
+    ) -> [OpenHold] {
+        var found: [OpenHold] = []
+        for number in shards.indices {
+            shards[number].state.withLock { state in
+                mark.include(state)
+                state.holds.forEach { _, row in
+                    let account = state.path(of: row.account)
+                    if let path, account != path, !account.isBelow(path) { return }
+                    found.append(
+                        OpenHold(
+                            id: row.id.withView { Array($0) }, account: Array(account),
+                            wallet: Array(state.path(of: row.wallet)), source: row.source, policy: row.policy,
+                            amount: row.amount, openedAt: row.openedAt, expiresAt: row.expiresAt,
+                            sequence: row.sequence))
+                }
+            }
+        }
+        found.sort { ($0.openedAt, $0.sequence) < ($1.openedAt, $1.sequence) }
+        return Array(found.prefix(limit))
+    }
+
+    /// Open holds, what they keep in nanocredits, and when the oldest was opened.
+    public func holdFigures() -> HoldFigures {
+        var figures = HoldFigures()
+        for number in shards.indices {
+            shards[number].state.withLock { state in
+                figures.open += state.holds.count
+                figures.held += state.totals.held
+                figures.expired += state.expiredHolds
+                state.holds.forEach { _, row in
+                    figures.oldest = min(figures.oldest ?? row.openedAt, row.openedAt)
+                }
+            }
+        }
+        return figures
+    }
+}
+
+/// What holds come to, over all accounts.
+public struct HoldFigures: Hashable, Sendable {
+    public var open = 0
+    /// Nanocredits.
+    public var held: Int128 = 0
+    /// Those whose lease ended, since this process began.
+    public var expired = 0
+    /// When the oldest was opened.
+    public var oldest: Timestamp?
+
+    public init() {}
+}
+
+extension ByteView {
+    /// Whether this path is below another.
+    func isBelow(_ path: ByteView) -> Bool {
+        count > path.count && self[path.count] == UInt8(ascii: "/") && self[0..<path.count] == path
+    }
+}

@@ -1,0 +1,175 @@
+// Applying what was decided of holds, and holds in a checkpoint: they belong to their wallet's row.
+
+import Bytes
+import Pricing
+
+extension ShardState {
+    mutating func applyHoldOpened(_ entry: HoldOpenedEntry, time: Timestamp) {
+        advance(to: time)
+        add(
+            HoldRow(
+                key: entry.key, digest: entry.digest, sequence: sequence, amount: entry.amount,
+                expiresAt: entry.expiresAt, openedAt: time, tokens: entry.tokens, provider: entry.provider,
+                model: entry.model, account: entry.account, wallet: entry.wallet, source: entry.source,
+                policy: entry.policy, id: HoldID(entry.id)))
+        markDirty(entry.wallet)
+    }
+
+    mutating func applyHoldChanged(_ entry: HoldChangedEntry, time: Timestamp) {
+        advance(to: time)
+        guard let number = holds.find(entry.key) else {
+            preconditionFailure("a hold that is changed is open")
+        }
+        let wallet = holds[number].wallet
+        changeHeld(by: entry.amount - holds[number].amount, of: wallet)
+        holds[number].amount = entry.amount
+        holds.move(number, expiresAt: entry.expiresAt)
+        markDirty(wallet)
+    }
+
+    mutating func applyHoldEnded(_ entry: HoldEndedEntry, time: Timestamp) {
+        advance(to: time)
+        endHold(entry.key, as: entry.state)
+    }
+
+    /// Takes an open hold away and remembers how it ended. The entry that ends it was counted already.
+    mutating func endHold(_ key: Hash128, as state: HoldState) {
+        guard let number = holds.find(key) else { preconditionFailure("a hold that ends is open") }
+        let row = holds[number]
+        changeHeld(by: -row.amount, of: row.wallet)
+        totals.holds -= 1
+        let side = accounts[row.wallet].side
+        if row.next != AccountRow.none { holds[row.next].previous = row.previous }
+        if row.previous == AccountRow.none {
+            sides[side].firstHold = row.next
+        } else {
+            holds[row.previous].next = row.next
+        }
+        holds.remove(number)
+        markDirty(row.wallet)
+        remember(
+            key, RememberedHold(digest: row.digest, sequence: sequence, state: state, amount: row.amount))
+    }
+
+    /// Remembers how a hold ended, unless there is no room: then it is forgotten at once.
+    mutating func remember(_ key: Hash128, _ hold: RememberedHold) {
+        if ids.replace(key, hold: hold) { return }
+        guard ids.count < idsMax || makeRoomForID() else { return }
+        ids.insert(key, hold: hold)
+    }
+
+    private mutating func add(_ row: HoldRow) {
+        let side = makeSide(of: row.wallet)
+        var row = row
+        row.next = sides[side].firstHold
+        row.previous = AccountRow.none
+        let number = holds.insert(row)
+        if row.next != AccountRow.none { holds[row.next].previous = number }
+        sides[side].firstHold = number
+        changeHeld(by: row.amount, of: row.wallet)
+        totals.holds += 1
+    }
+
+    private mutating func changeHeld(by amount: Int64, of wallet: UInt32) {
+        sides[accounts[wallet].side].held += amount
+        totals.held += Int128(amount)
+    }
+
+    // MARK: - What replay refuses
+
+    func check(_ entry: HoldOpenedEntry) throws(EntryError) {
+        try check(account: entry.account, path: entry.path)
+        try check(account: entry.wallet)
+        guard accounts[entry.wallet].pathCount == entry.walletPathCount,
+            path(of: entry.wallet) == entry.path[0..<entry.walletPathCount]
+        else { throw contradiction("a hold of \(entry.path.text) names a wallet that is not above it") }
+        guard holds.find(entry.key) == nil else {
+            throw contradiction("the hold \(entry.id.text) is opened twice")
+        }
+        guard !held(of: entry.wallet).addingReportingOverflow(entry.amount).overflow else {
+            throw contradiction("the holds of \(entry.path.text) do not fit in 64 bits")
+        }
+    }
+
+    func check(_ entry: HoldEndedEntry) throws(EntryError) {
+        try check(hold: entry.key, releases: entry.amount)
+    }
+
+    func check(_ entry: HoldChangedEntry) throws(EntryError) {
+        guard let number = holds.find(entry.key), holds[number].amount <= entry.amount,
+            !held(of: holds[number].wallet).addingReportingOverflow(entry.amount).overflow
+        else { throw contradiction("the hold \(entry.id.text) is not open, or would shrink") }
+    }
+
+    func check(hold key: Hash128, releases amount: Int64) throws(EntryError) {
+        guard let number = holds.find(key) else {
+            throw contradiction("a hold ends that is not open, or ends twice")
+        }
+        guard holds[number].amount == amount else {
+            throw contradiction(
+                "the hold \(holds[number].id.withView { $0.text }) has \(holds[number].amount) nanocredits, its"
+                    + " end releases \(amount)")
+        }
+    }
+
+    // MARK: - In a checkpoint
+
+    /// Packs the open holds of a wallet, newest first.
+    func packHolds(of wallet: UInt32, into packer: inout BytePacker) {
+        var number = sides[accounts[wallet].side].firstHold
+        while number != AccountRow.none {
+            let row = holds[number]
+            packer.append(key: row.key)
+            packer.append(fixed: row.digest)
+            packer.append(row.sequence)
+            packer.append(UInt64(row.amount))
+            packer.append(row.openedAt.microseconds)
+            packer.append(row.expiresAt.microseconds)
+            packer.append(row.account)
+            packer.append(byte: (row.source == .byok ? 1 : 0) | row.policy.rawValue << 1)
+            packer.append(UInt64(row.tokens))
+            packer.append(fixed: row.provider)
+            packer.append(fixed: row.model)
+            row.id.withView { packer.append(prefixed: $0) }
+            number = row.next
+        }
+    }
+
+    mutating func restoreHolds(
+        of wallet: UInt32, from fields: inout ByteUnpacker
+    ) throws(UnpackingError) {
+        var rows: [HoldRow] = []
+        while !fields.isAtEnd {
+            let at = fields.offset
+            let key = try fields.key()
+            let digest = try fields.fixed()
+            let sequence = try fields.unsigned()
+            let amount = try fields.amount()
+            let openedAt = try fields.timestamp()
+            let expiresAt = try fields.timestamp()
+            let account = try fields.unsigned32()
+            let words = try fields.flags(max: 3)
+            let tokens = try fields.amount()
+            let provider = try fields.fixed()
+            let model = try fields.fixed()
+            let id = try fields.holdID()
+            guard amount <= HoldLimits.amountMax, holds.find(key) == nil else {
+                throw UnpackingError(offset: at)
+            }
+            rows.append(
+                HoldRow(
+                    key: key, digest: digest, sequence: sequence, amount: amount, expiresAt: expiresAt,
+                    openedAt: openedAt, tokens: tokens, provider: provider, model: model, account: account,
+                    wallet: wallet, source: words & 1 == 0 ? .platform : .byok,
+                    policy: words & 2 == 0 ? .strict : .clip, id: HoldID(id)))
+        }
+        var sum: Int64 = held(of: wallet)
+        // Each goes to the front of the list, so the last comes first.
+        for row in rows.reversed() {
+            let (next, overflow) = sum.addingReportingOverflow(row.amount)
+            guard !overflow else { throw UnpackingError(offset: 0) }
+            sum = next
+            add(row)
+        }
+    }
+}

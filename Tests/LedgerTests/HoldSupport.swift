@@ -1,0 +1,114 @@
+// Holds in the tests' ledger.
+
+import Bytes
+import Pricing
+import Testing
+
+@testable import Ledger
+
+/// A request for a hold that owns its bytes.
+struct HoldOrder: Hashable {
+    var id = "h1"
+    var account = "acme"
+    var amount: Int64?
+    /// Input and the most output, of model `unit`, where there is no amount.
+    var input: Int64 = 0
+    var output: Int64 = 0
+    var model = "unit"
+    var policy = HoldPolicy.strict
+    var lease: Int64 = 0
+    var byok = false
+
+    init(_ id: String = "h1", of account: String = "acme", amount: Int64? = nil, policy: HoldPolicy = .strict)
+    {
+        self.id = id
+        self.account = account
+        self.amount = amount
+        self.policy = policy
+    }
+
+    /// What is to be priced. The tests' book has no rate for output, so it is charged by images.
+    var usage: Call {
+        var call = Call("", of: account, tokens: input, byok: byok)
+        call.model = model
+        call.usage.outputTokens = output
+        return call
+    }
+}
+
+extension HoldDecision {
+    var receipt: HoldReceipt? {
+        if case .done(let receipt) = self { return receipt }
+        return nil
+    }
+
+    var refusal: Refusal? {
+        if case .refused(let refusal) = self { return refusal }
+        return nil
+    }
+}
+
+extension House {
+    @discardableResult
+    func hold(_ order: HoldOrder) -> HoldDecision {
+        var call = order.usage
+        call.eventTime = now
+        call.holdID = order.id
+        var keys = call.keys(ledger.keys)
+        keys.digest = Array("\(order)".utf8).withView { ledger.keys.digest($0) }
+        return call.withRecord { record in
+            var terms = HoldTerms()
+            terms.holdID = record.holdID
+            terms.account = record.account
+            terms.source = order.byok ? .byok : .platform
+            terms.amount = order.amount
+            terms.policy = order.policy
+            terms.leaseMilliseconds = order.lease
+            return ledger.hold(
+                terms, keys: HoldKeys(keys), record: record, book: book, now: now, mark: &mark)
+        }
+    }
+
+    @discardableResult
+    func extend(
+        _ id: String, of account: String = "acme", lease: Int64 = 0, amount: Int64? = nil
+    ) throws -> HoldDecision {
+        try withKeys(id, account) {
+            ledger.extend($0, leaseMilliseconds: lease, amount: amount, now: now, mark: &mark)
+        }
+    }
+
+    @discardableResult
+    func void(_ id: String, of account: String = "acme") throws -> HoldDecision {
+        try withKeys(id, account) { keys in
+            "why".withView { ledger.void(keys, reason: $0, now: now, mark: &mark) }
+        }
+    }
+
+    private func withKeys(_ id: String, _ account: String, _ body: (HoldKeys) -> HoldDecision) throws
+        -> HoldDecision
+    {
+        try id.withView { (id) throws in
+            try account.withView { (account) throws in body(try ledger.holdKeys(account: account, id: id)) }
+        }
+    }
+
+    /// Settles a hold with `tokens` of usage.
+    @discardableResult
+    func settle(
+        _ hold: String, _ request: String = "r1", of account: String = "acme", tokens: Int64,
+        byok: Bool = false, refuse: Bool = false
+    ) -> ReportDecision {
+        var call = Call(request, of: account, tokens: tokens, refuse: refuse, byok: byok)
+        call.holdID = hold
+        return report(call)
+    }
+
+    /// A sibling that has replayed everything.
+    func replayed() throws -> House {
+        collect()
+        let twin = sibling()
+        try twin.replay(pieces)
+        return twin
+    }
+}
