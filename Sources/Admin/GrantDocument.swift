@@ -64,7 +64,7 @@ struct GrantDocument: Sendable {
         }
     }
 
-    private static func kind(forSource source: String) -> GrantKind {
+    static func kind(forSource source: String) -> GrantKind {
         let source = source.lowercased()
         if source.contains("promo") { return .promo }
         if source.contains("purchase") { return .purchased }
@@ -104,7 +104,7 @@ struct GrantDocument: Sendable {
 
     private static let day: Int64 = 86_400_000_000
 
-    private static func expiry(of kind: GrantKind, now: Timestamp) -> Timestamp {
+    static func expiry(of kind: GrantKind, now: Timestamp) -> Timestamp {
         switch kind {
         case .monthly: return CalendarMonth(containing: now).next.start
         case .promo:

@@ -8,6 +8,7 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     case allocate, balance, transactions
     case deduct, refund, voidGrant, correct
     case closeAccount
+    case previewBulk, applyBulk, confirmBulk
     case allRules, platformRules, platformRule, byokRules, byokRule
     case simulate, simulation, stopSimulation
     case startShadow, showShadow, stopShadow
@@ -34,10 +35,14 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
             AdminLimits.bodyBytesMax
         case let endpoint where endpoint.isBodyOptional: AdminLimits.bodyBytesMax
         case .importCatalogue, .simulate, .startShadow: AdminLimits.catalogueBodyBytesMax
-        case .openAccounts: AdminLimits.bulkBodyBytesMax
+        case .openAccounts, .previewBulk, .applyBulk: AdminLimits.bulkBodyBytesMax
+        case .confirmBulk: AdminLimits.bodyBytesMax
         default: nil
         }
     }
+
+    /// Whether its body is a CSV file and not a document.
+    var isFile: Bool { self == .previewBulk || self == .applyBulk }
 
     /// Whether it can be asked without a body.
     var isBodyOptional: Bool {
@@ -79,6 +84,9 @@ struct Route: Sendable {
         Route(.post, "/api/v1/credits/refund", .refund),
         Route(.post, "/api/v1/credits/void", .voidGrant),
         Route(.post, "/api/v1/credits/correct", .correct),
+        Route(.post, "/api/v1/credits/bulk/preview", .previewBulk),
+        Route(.post, "/api/v1/credits/bulk/confirm", .confirmBulk),
+        Route(.post, "/api/v1/credits/bulk", .applyBulk),
         Route(.get, "/api/v1/credits/balance", .balance),
         Route(.get, "/api/v1/credits/transactions", .transactions),
         Route(.get, "/api/v1/pricing/rules", .allRules),

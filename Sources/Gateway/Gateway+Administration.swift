@@ -140,7 +140,7 @@ extension Gateway {
     }
 
     /// Decides a grant, asking history where memory does not know its key.
-    private func decide(
+    func decide(
         _ request: GrantRequest, to path: [UInt8], time: Timestamp, isNew: Bool, mark: inout AnswerMark
     ) throws(AdministrationError) -> ActAnswer {
         let answer = try act(path) { (path) throws(AccountPath.Fault) in
