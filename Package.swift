@@ -34,7 +34,7 @@ let package = Package(
             name: "tollgate",
             dependencies: [
                 "Admin", "Transport", "Gateway", "TollgateClient", "Journal", "Store", "Ledger", "Pricing",
-                "Money", "StrictJSON", "Platform", "Bytes",
+                "Money", "StrictJSON", "CSV", "Platform", "Bytes",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Yams", package: "Yams"),
@@ -59,7 +59,7 @@ let package = Package(
         .target(
             name: "Admin",
             dependencies: [
-                "Gateway", "StrictJSON", "Wire",
+                "Gateway", "StrictJSON", "CSV", "Wire",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -108,12 +108,14 @@ let package = Package(
         // Words: value types that everything above speaks.
         .target(name: "Money", swiftSettings: settings),
         .target(name: "StrictJSON", swiftSettings: settings),
+        .target(name: "CSV", swiftSettings: settings),
         .target(name: "Platform", dependencies: ["Bytes", "CPlatform"], swiftSettings: settings),
         .target(name: "Bytes", dependencies: ["CPlatform"], swiftSettings: settings),
 
         // Tests: one target for each module, then the whole from outside.
         .testTarget(name: "BytesTests", dependencies: ["Bytes"], swiftSettings: settings),
         .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"], swiftSettings: settings),
+        .testTarget(name: "CSVTests", dependencies: ["CSV"], swiftSettings: settings),
         .testTarget(name: "MoneyTests", dependencies: ["Money"], swiftSettings: settings),
         .testTarget(name: "PricingTests", dependencies: ["Pricing"], swiftSettings: settings),
         .testTarget(name: "LedgerTests", dependencies: ["Ledger"], swiftSettings: settings),
@@ -146,7 +148,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "CommandTests", dependencies: ["tollgate", "Pricing", "StrictJSON", "TollgateClient"],
+            name: "CommandTests",
+            dependencies: ["tollgate", "CSV", "Pricing", "StrictJSON", "TollgateClient"],
             swiftSettings: settings),
 
         // The process itself: killed, starved of disk, stopped in the middle.

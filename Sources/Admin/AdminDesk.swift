@@ -11,6 +11,7 @@ final class AdminDesk: Sendable {
     let status: AdminStatus
     let logger: Logger
     let started = ContinuousClock.now
+    let previews = BulkPreviews()
     let bulk = Permits(AdminLimits.bulkRequestsMax, of: "lists of accounts")
     let imports = Permits(AdminLimits.catalogueImportsMax, of: "price lists")
 
@@ -29,6 +30,14 @@ final class AdminDesk: Sendable {
         case .status: try serverStatus(request)
         case .books: try books(request)
         case .allocate: try await allocate(request)
+        case .deduct: try await deduct(request)
+        case .refund: try await refund(request)
+        case .voidGrant: try await voidGrant(request)
+        case .correct: try await correct(request)
+        case .closeAccount: try await closeAccount(request)
+        case .previewBulk: try await previewBulk(request)
+        case .applyBulk: try await applyBulk(request)
+        case .confirmBulk: try await confirmBulk(request)
         case .balance: try await balance(request)
         case .transactions: try await transactions(request)
         case .platformRules: try platformRules(request)
@@ -93,7 +102,7 @@ final class AdminDesk: Sendable {
     /// The permit that an endpoint needs before its body is read; nil if it needs none.
     func permit(for endpoint: Endpoint) throws(RequestProblem) -> Permits? {
         switch endpoint {
-        case .openAccounts: try bulk.take()
+        case .openAccounts, .previewBulk, .applyBulk, .confirmBulk: try bulk.take()
         case .importCatalogue, .simulate, .startShadow: try imports.take()
         default: nil
         }

@@ -21,6 +21,14 @@ public enum AdminLimits {
     public static let bulkRequestsMax = 4
     /// Accounts in one list.
     public static let openingsMax = 10_000
+    /// Rows of one CSV upload that gives credit, and bytes of a row. Longer files come in slices.
+    public static let bulkRowsMax = 100_000
+    public static let csvRowBytesMax = 64 * 1_024
+    /// Previews that are kept to be confirmed, and for how long.
+    public static let previewsMax = 2
+    public static let previewKept = Duration.seconds(900)
+    /// Bad rows that a preview lists; the others are only counted.
+    public static let badRowsMax = 1_000
     /// Bytes that are still read, and thrown away, after a request was answered before its end.
     public static let lingerBytesMax = 16 << 20
     /// Seconds that the first head may take; a connection is closed after that.

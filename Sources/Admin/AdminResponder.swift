@@ -56,7 +56,9 @@ struct AdminResponder: Sendable {
             let target = try RequestTarget(request.head.path ?? "")
             let (endpoint, place) = try Route.find(request.method, target.path)
             let bytesMax = endpoint.bodyBytesMax
-            if bytesMax != nil, !endpoint.isBodyOptional || request.hasBody { try checkContentType(request) }
+            if bytesMax != nil, !endpoint.isBodyOptional || request.hasBody {
+                try checkContentType(request, endpoint)
+            }
             let permit = try desk.permit(for: endpoint)
             defer { permit?.giveBack() }
             var body: [UInt8] = []
@@ -99,11 +101,13 @@ struct AdminResponder: Sendable {
         }
     }
 
-    private func checkContentType(_ request: Request) throws(RequestProblem) {
+    private func checkContentType(_ request: Request, _ endpoint: Endpoint) throws(RequestProblem) {
+        let wanted = endpoint.isFile ? "text/csv" : "application/json"
         let found = request.headers[.contentType]
         let type = found?.prefix { $0 != ";" }.trimmingPrefix { $0 == " " }
-        guard let type, type.lowercased().split(separator: " ").first == "application/json" else {
-            throw .notJSON(contentType: found)
+        guard let type, type.lowercased().split(separator: " ").first.map({ $0 == wanted }) ?? false
+        else {
+            throw endpoint.isFile ? .notCSV(contentType: found) : .notJSON(contentType: found)
         }
     }
 

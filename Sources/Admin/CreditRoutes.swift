@@ -16,8 +16,11 @@ extension AdminDesk {
         let now = gateway.now()
         let root = try request.document()
         let (account, grant) = try AdminRequest.reading { () throws(JSONError) in
-            try root.expectOnly(["user_id", "account"] + GrantDocument.keys)
-            return (try root.account(), try GrantDocument(root, now: now))
+            try root.expectOnly(["user_id", "account", "by", "reason"] + GrantDocument.keys)
+            let account = try root.account()
+            var grant = try GrantDocument(root, now: now)
+            grant.note = try ActNote(root)
+            return (account, grant)
         }
         let key = try request.idempotencyKey()
         let given: Given
@@ -36,12 +39,11 @@ extension AdminDesk {
         var object: JSONObject = ["user_id": .string(given.summary.path.text)]
         object["balance"] = .credits(given.summary.balance)
         given.summary.writeGuide(to: &object, now: now)
+        object.write(given.receipt)
         object["amount"] = .credits(grant.amount.count)
         object["kind"] = .string(grant.kind.name)
         object["expires_at"] = .bound(given.expiresAt)
-        object["sequence"] = .integer(given.receipt.sequence)
         object["grant_id"] = .wide(given.receipt.sequence)
-        object["duplicate"] = .bool(given.receipt.duplicate)
         return Reply(object)
     }
 
@@ -121,6 +123,8 @@ extension AccountSummary {
         object["total_granted"] = .credits(granted)
         object["total_charged"] = .credits(charged)
         object["total_expired"] = .credits(expired)
+        object["total_voided"] = .credits(voided)
+        object["total_deducted"] = .credits(deducted)
         object["next_expiry"] = .bound(nextExpiry)
         object["sequence"] = .integer(sequence)
         return object

@@ -32,6 +32,8 @@ extension ChargeExplanation {
         ]
         object["buckets"] = .array(details.draws.map { .object(bucket($0)) })
         object["debt"] = .credits(max(0, debt))
+        object["refunded"] = .credits(refunded)
+        object["refunds"] = .array(acts.map { .object($0.json) })
         object["quote"] = quote.map { .object($0.json) } ?? .null
         object["parked"] = parkedStory.map { .object($0) } ?? .null
         var text: [String]
@@ -47,8 +49,21 @@ extension ChargeExplanation {
         case .refused(let refusal):
             text = ["it cannot be computed again: \(refusal.message)"]
         }
-        object["text"] = .array((story + text).map { .string($0) })
+        object["text"] = .array((story + text + acts.map { actLine($0) }).map { .string($0) })
         return object
+    }
+
+    /// What was given back of it, in nanocredits.
+    private var refunded: Int64 { acts.reduce(0) { $0 + $1.amount } }
+
+    private func actLine(_ act: CreditRow) -> String {
+        let who = act.detail("by").map { " by \($0)" } ?? ""
+        let why = act.detail("reason").map { ": \($0)" } ?? ""
+        let when = Timestamp(microseconds: act.recordedAt).text
+        guard act.amount > 0 else {
+            return "noted \(when)\(who): too little was charged, and it stays\(why)"
+        }
+        return "refunded \(Nanocredits(act.amount).text) credits \(when)\(who)\(why)"
     }
 
     private var isCharge: Bool { row.figures.state == .charged || row.figures.state == .settled }

@@ -26,6 +26,8 @@ struct GrantDocument: Sendable {
     var metadata: [UInt8]
     /// As the document says; nil leaves it to the kind.
     var expiresAt: Timestamp?
+    /// Who gives it and why.
+    var note = ActNote()
 
     /// Reads the members of an object that say what is given; `source` is used where it names none.
     init(_ node: JSONNode, now: Timestamp, source standard: String? = nil) throws(JSONError) {
@@ -50,11 +52,7 @@ struct GrantDocument: Sendable {
         }
         metadata = []
         if let object = try node.optional("metadata") {
-            metadata = JSONValue.object(try object.object()).bytes()
-            guard metadata.count <= AdminLimits.metadataBytesMax else {
-                throw object.invalid(
-                    "it has \(metadata.count) bytes, and may have \(AdminLimits.metadataBytesMax)")
-            }
+            metadata = try object.metadata()
         }
         if let instant = try node.optional("expires_at") {
             let expiry = try instant.timestamp()
@@ -66,7 +64,7 @@ struct GrantDocument: Sendable {
         }
     }
 
-    private static func kind(forSource source: String) -> GrantKind {
+    static func kind(forSource source: String) -> GrantKind {
         let source = source.lowercased()
         if source.contains("promo") { return .promo }
         if source.contains("purchase") { return .purchased }
@@ -75,9 +73,12 @@ struct GrantDocument: Sendable {
 
     /// What the ledger is asked for.
     func request(expiresAt: Timestamp, key: [UInt8]? = nil) -> GrantRequest {
-        GrantRequest(
+        var request = GrantRequest(
             kind: kind, amount: amount.count, expiresAt: expiresAt, source: Array(source.utf8),
             metadata: metadata, idempotencyKey: key)
+        request.actor = Array(note.actor.utf8)
+        request.reason = Array(note.reason.utf8)
+        return request
     }
 
     /// When the credit ends.
@@ -103,7 +104,7 @@ struct GrantDocument: Sendable {
 
     private static let day: Int64 = 86_400_000_000
 
-    private static func expiry(of kind: GrantKind, now: Timestamp) -> Timestamp {
+    static func expiry(of kind: GrantKind, now: Timestamp) -> Timestamp {
         switch kind {
         case .monthly: return CalendarMonth(containing: now).next.start
         case .promo:

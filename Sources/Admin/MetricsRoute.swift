@@ -222,11 +222,15 @@ extension AdminDesk {
             "metering_remembered_ids_bytes", .gauge, "Memory that they take.", figures.rememberedIDBytes)
         let sums = "metering_ledger_nanocredits"
         text.family(
-            sums, .gauge, "Sums over all accounts since the first: granted = balances + charged + expired.")
+            sums, .gauge,
+            "Sums over all accounts since the first: granted = balances + charged + expired + voided + deducted."
+        )
         text.sample(sums, [("sum", "granted")], totals.granted)
         text.sample(sums, [("sum", "balances")], totals.balances)
         text.sample(sums, [("sum", "charged")], totals.charged)
         text.sample(sums, [("sum", "expired")], totals.expired)
+        text.sample(sums, [("sum", "voided")], totals.voided)
+        text.sample(sums, [("sum", "deducted")], totals.deducted)
         text.single("metering_books_balance", .gauge, "1 while those sums agree.", totals.balance ? 1 : 0)
     }
 

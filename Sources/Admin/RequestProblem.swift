@@ -5,6 +5,7 @@
 // The shape is OpenAI's, because clients parse it. `code` is the stable reason: the ledger's own word
 // where the ledger refused, else one of the words below.
 
+import CSV
 import Gateway
 import HTTPTypes
 import Ledger
@@ -54,6 +55,14 @@ enum RequestProblem: Error, Sendable {
     case noCatalogue(UInt32)
     case noModel(String)
     case catalogueChanged(CatalogueConflict)
+    /// An act on credit that is not done as it was asked.
+    case act(ActProblem, account: String)
+    case noCharge(lag: UInt64)
+    /// A CSV file that cannot be read as a whole; nothing of it was done.
+    case badFile(BadLine)
+    case noPreview(String)
+    case notCSV(contentType: String?)
+    case nothingCharged(UsageState)
 
     init(_ error: AdministrationError, account: String) {
         switch error {
@@ -65,6 +74,9 @@ enum RequestProblem: Error, Sendable {
         case .busy(let thing): self = .running(thing)
         case .noCatalogue(let number): self = .noCatalogue(number)
         case .catalogueChanged(let conflict): self = .catalogueChanged(conflict)
+        case .act(let problem): self = .act(problem, account: account)
+        case .noCharge(let lag): self = .noCharge(lag: lag)
+        case .nothingCharged(let state): self = .nothingCharged(state)
         }
     }
 }
@@ -108,11 +120,30 @@ extension RequestProblem {
             requestID: requestID)
     }
 
-    private var account: Account {
+    var account: Account {
         switch self {
         case .notHTTP, .badTarget, .parameterTwice, .unknownParameter, .missingParameter, .badParameter,
             .badHeader, .json, .member, .path:
             invalidArgument
+        case .act(let problem, let name): Self.account(problem, accountName: name)
+        case .noCharge(let lag): Self.noCharge(lag)
+        case .badFile(let fault):
+            Account(
+                status: 400, code: Reason.invalidArgument.text,
+                message: "\(fault.text); nothing of the file was done", param: "file",
+                metadata: ["line": .integer(fault.line)])
+        case .noPreview(let digest):
+            Account(
+                status: 404, code: "PREVIEW_NOT_FOUND",
+                message: "no preview with the digest \(digest.prefix(64)) is kept: previews are kept for some"
+                    + " minutes, and until a restart; upload the file again", param: "digest")
+        case .notCSV(let found):
+            Account(
+                status: 415, code: "UNSUPPORTED_MEDIA_TYPE",
+                message: "the body must come with content-type text/csv, "
+                    + (found.map { "found \($0.prefix(200))" } ?? "there is no content-type"),
+                param: "content-type")
+        case .nothingCharged(let state): Self.nothingCharged(state)
         case .noRoute(let path):
             Account(
                 status: 404, code: "NOT_FOUND",
@@ -288,8 +319,13 @@ extension RequestProblem {
         var metadata = JSONObject()
         for figure in refusal.figures { metadata["\(figure.name)"] = .string(figure.value.text) }
         let field = "\(refusal.field.name)"
+        // What is asked for here under a key is an act; reports have ids, and other words.
+        let message =
+            refusal.reason == .idempotencyConflict
+            ? "this Idempotency-Key was used before for something else: a retry repeats the document as it was;"
+                + " a new act needs a new key" : refusal.message
         return Account(
-            status: refusal.reason.httpStatus, code: refusal.reason.text, message: refusal.message,
+            status: refusal.reason.httpStatus, code: refusal.reason.text, message: message,
             param: field.isEmpty ? nil : refusal.field == .account ? accountName : field, metadata: metadata,
             retryAfterMilliseconds: refusal.retryAfterMilliseconds)
     }

@@ -6,6 +6,9 @@ import HTTPTypes
 enum Endpoint: Hashable, Sendable, CaseIterable {
     case health, ready, metrics, status, books
     case allocate, balance, transactions
+    case deduct, refund, voidGrant, correct
+    case closeAccount
+    case previewBulk, applyBulk, confirmBulk
     case allRules, platformRules, platformRule, byokRules, byokRule
     case simulate, simulation, stopSimulation
     case startShadow, showShadow, stopShadow
@@ -25,16 +28,21 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     var bodyBytesMax: Int? {
         switch self {
         case .allocate, .changeAccount, .approveCatalogue: AdminLimits.bodyBytesMax
+        case .deduct, .refund, .voidGrant, .correct, .closeAccount: AdminLimits.bodyBytesMax
         case .applyRules, .createBYOKRule, .changePlatformRule, .changeBYOKRule, .withdrawPlatformRule,
             .withdrawBYOKRule, .quote, .calculatePlatform, .calculateBYOK, .calculateComparison,
             .settleParked, .discardParked, .openHold, .settleHold, .voidHold, .extendHold:
             AdminLimits.bodyBytesMax
         case let endpoint where endpoint.isBodyOptional: AdminLimits.bodyBytesMax
         case .importCatalogue, .simulate, .startShadow: AdminLimits.catalogueBodyBytesMax
-        case .openAccounts: AdminLimits.bulkBodyBytesMax
+        case .openAccounts, .previewBulk, .applyBulk: AdminLimits.bulkBodyBytesMax
+        case .confirmBulk: AdminLimits.bodyBytesMax
         default: nil
         }
     }
+
+    /// Whether its body is a CSV file and not a document.
+    var isFile: Bool { self == .previewBulk || self == .applyBulk }
 
     /// Whether it can be asked without a body.
     var isBodyOptional: Bool {
@@ -47,8 +55,8 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     }
 }
 
-/// A path and what it leads to. `{}` in a path stands for one segment, `{...}` at its end for all that
-/// follow, slashes included. A path may go on after `{}`.
+/// A path and what it leads to. `{}` in a path stands for one segment, `{...}` for all that
+/// follow, slashes included. A path may go on after either.
 struct Route: Sendable {
     let method: HTTPRequest.Method
     let path: String
@@ -72,6 +80,13 @@ struct Route: Sendable {
         Route(.get, "/api/v1/status", .status),
         Route(.get, "/api/v1/books", .books),
         Route(.post, "/api/v1/credits/allocate", .allocate),
+        Route(.post, "/api/v1/credits/deduct", .deduct),
+        Route(.post, "/api/v1/credits/refund", .refund),
+        Route(.post, "/api/v1/credits/void", .voidGrant),
+        Route(.post, "/api/v1/credits/correct", .correct),
+        Route(.post, "/api/v1/credits/bulk/preview", .previewBulk),
+        Route(.post, "/api/v1/credits/bulk/confirm", .confirmBulk),
+        Route(.post, "/api/v1/credits/bulk", .applyBulk),
         Route(.get, "/api/v1/credits/balance", .balance),
         Route(.get, "/api/v1/credits/transactions", .transactions),
         Route(.get, "/api/v1/pricing/rules", .allRules),
@@ -123,6 +138,7 @@ struct Route: Sendable {
         Route(.post, "/api/v1/holds/{}/void", .voidHold),
         Route(.post, "/api/v1/holds/{}/extend", .extendHold),
         Route(.post, "/api/v1/accounts", .openAccounts),
+        Route(.post, "/api/v1/accounts/{...}/close", .closeAccount),
         Route(.get, "/api/v1/accounts/{...}", .account),
         Route(.patch, "/api/v1/accounts/{...}", .changeAccount),
         Route(.put, "/api/v1/accounts/{...}", .changeAccount),
@@ -134,12 +150,10 @@ struct Route: Sendable {
         let prefix = self.path[..<brace]
         guard path.hasPrefix(prefix) else { return nil }
         var rest = path.dropFirst(prefix.count)
-        if !self.path.hasSuffix("{...}") {
-            let suffix = self.path[self.path.index(after: self.path.firstIndex(of: "}") ?? brace)...]
-            guard rest.hasSuffix(suffix) else { return nil }
-            rest = rest.dropLast(suffix.count)
-        }
-        guard !rest.isEmpty, self.path.hasSuffix("{...}") || !rest.contains("/") else { return nil }
+        let suffix = self.path[self.path.index(after: self.path.firstIndex(of: "}") ?? brace)...]
+        guard rest.hasSuffix(suffix) else { return nil }
+        rest = rest.dropLast(suffix.count)
+        guard !rest.isEmpty, self.path[brace...].hasPrefix("{...}") || !rest.contains("/") else { return nil }
         return rest
     }
 

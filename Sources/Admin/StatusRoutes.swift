@@ -34,13 +34,12 @@ extension AdminDesk {
     }
 
     static func books(_ totals: ShardTotals) -> JSONObject {
-        let line =
-            "granted \(totals.granted) = balances \(totals.balances) + charged \(totals.charged)"
-            + " + expired \(totals.expired)"
-        return [
+        [
             "accounts": .integer(totals.accounts), "opening": "0", "granted": .wide(totals.granted),
             "balances": .wide(totals.balances), "charged": .wide(totals.charged),
-            "expired": .wide(totals.expired), "balance": .bool(totals.balance), "line": .string(line),
+            "expired": .wide(totals.expired), "voided": .wide(totals.voided),
+            "deducted": .wide(totals.deducted), "balance": .bool(totals.balance),
+            "line": .string(totals.equation()),
         ]
     }
 

@@ -35,11 +35,11 @@ extension AdminDesk {
     }
 
     /// The types a statement may be asked for.
-    static let transactionTypes = [
-        UsageState.charged.transactionType, UsageState.parked.transactionType,
-        UsageState.settled.transactionType, UsageState.discarded.transactionType, TransactionKind.allocated,
-        TransactionKind.expired, TransactionKind.accountOpened, TransactionKind.accountChanged,
-    ]
+    static let transactionTypes =
+        [
+            UsageState.charged.transactionType, UsageState.parked.transactionType,
+            UsageState.settled.transactionType, UsageState.discarded.transactionType,
+        ] + TransactionKind.all
 
     private static func filter(_ request: AdminRequest) throws(RequestProblem) -> TransactionFilter {
         var filter = TransactionFilter()
@@ -164,7 +164,13 @@ extension UsageRow {
 }
 
 extension CreditRow {
-    fileprivate var json: JSONObject {
+    /// A text of the details, if it is there.
+    func detail(_ name: String) -> String? {
+        guard case .string(let text)? = parsedDetails[name] else { return nil }
+        return text
+    }
+
+    var json: JSONObject {
         let details = parsedDetails
         var object: JSONObject = [
             "id": .wide(id), "user_id": .string(account), "wallet": .string(account),
@@ -172,6 +178,7 @@ extension CreditRow {
             "balance_after": .credits(balanceAfter), "provider": .null, "model": .null,
             "source": .word(source), "metadata": details["metadata"] ?? [:], "cost_breakdown": .null,
         ]
+        object["balance_before"] = .credits(balanceAfter.subtractingReportingOverflow(amount).partialValue)
         for (name, value) in details.members.map({ ($0.key, $0.value) })
         where name != "metadata" && name != "digest" {
             object[name] = value

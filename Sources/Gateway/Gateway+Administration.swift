@@ -23,6 +23,13 @@ public enum AdministrationError: Error, Sendable {
     case noCatalogue(UInt32)
     /// What was to be approved is not what is there.
     case catalogueChanged(CatalogueConflict)
+    /// An act on credit that is not done as it was asked; nothing was changed.
+    case act(ActProblem)
+    /// No charge of the organisation has this request id, as far as the history has come; `lag` entries are
+    /// on their way.
+    case noCharge(lag: UInt64)
+    /// The request charged nothing that could be given back, and why.
+    case nothingCharged(UsageState)
 }
 
 /// An account to be opened, with the credit it begins with.
@@ -97,7 +104,8 @@ extension Gateway {
             switch error {
             case .path(let fault): throw fault
             case .refused(let refusal): return .refused(refusal)
-            case .store, .pricing, .rules, .busy, .noCatalogue, .catalogueChanged:
+            case .store, .pricing, .rules, .busy, .noCatalogue, .catalogueChanged, .act, .noCharge,
+                .nothingCharged:
                 return .refused(Refusal(.overloaded))
             }
         }
@@ -132,7 +140,7 @@ extension Gateway {
     }
 
     /// Decides a grant, asking history where memory does not know its key.
-    private func decide(
+    func decide(
         _ request: GrantRequest, to path: [UInt8], time: Timestamp, isNew: Bool, mark: inout AnswerMark
     ) throws(AdministrationError) -> ActAnswer {
         let answer = try act(path) { (path) throws(AccountPath.Fault) in
@@ -141,15 +149,16 @@ extension Gateway {
                 request, to: path, now: time, history: isNew ? .neverSeen : .notAsked, mark: &mark)
         }
         guard case .askHistory = answer else { return answer }
-        let earlier = try storing { () throws(StoreError) in try earlierGrant(request, to: path) }
+        let earlier = try storing { () throws(StoreError) in try earlierAct(request.idempotencyKey, on: path)
+        }
         return try act(path) { (path) throws(AccountPath.Fault) in
             try ledger.grant(request, to: path, now: time, history: earlier, mark: &mark)
         }
     }
 
-    /// What history holds of a grant's idempotency key.
-    private func earlierGrant(_ request: GrantRequest, to path: [UInt8]) throws(StoreError) -> HistoryAnswer {
-        guard let key = request.idempotencyKey else { return .neverSeen }
+    /// What history holds of an act's idempotency key.
+    func earlierAct(_ key: [UInt8]?, on path: [UInt8]) throws(StoreError) -> HistoryAnswer {
+        guard let key else { return .neverSeen }
         let organisation = Array(path.prefix { $0 != UInt8(ascii: "/") })
         guard let row = try history.credit(idempotencyKey: key, organisation: organisation) else {
             return .neverSeen
@@ -229,7 +238,7 @@ extension Gateway {
     /// The rules, every version.
     public var rules: RuleBook { priceBook.rules }
 
-    private func act<Result>(
+    func act<Result>(
         _ path: [UInt8], _ body: (ByteView) throws(AccountPath.Fault) -> Result
     ) throws(AdministrationError) -> Result {
         do throws(AccountPath.Fault) {
@@ -257,9 +266,7 @@ extension Gateway {
 enum GrantDetails {
     /// The details without metadata, which is put in behind them.
     static func object(kind: GrantKind, digest: UInt64) -> JSONObject {
-        let hexadecimal = String(digest, radix: 16)
-        let padding = String(repeating: "0", count: 16 - hexadecimal.count)
-        return ["kind": .string(kind.name), "digest": .string(padding + hexadecimal)]
+        ["kind": .string(kind.name), "digest": .string(hexadecimal(digest))]
     }
 
     /// The digest in a row's details; 0, which no retry has, where there is none.

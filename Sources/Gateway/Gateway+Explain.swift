@@ -19,6 +19,8 @@ public struct ChargeExplanation: Sendable {
     public var details: OutcomeDetails
     /// The rows of those grants, by number; one that the history does not have is missing.
     public var grants: [UInt64: CreditRow]
+    /// What was refunded of it, and what was noted about it, oldest first.
+    public var acts: [CreditRow] = []
     /// What the report's quote had pinned.
     public var quote: PinnedQuote?
     public var explanation: Explanation
@@ -63,9 +65,15 @@ extension Gateway {
             let grants = try storing { () throws(StoreError) in
                 try history.grants(Set(details.draws.map(\.grant)), of: Array(row.wallet.utf8))
             }
-            return try recompute(
+            var explained = try recompute(
                 row, parked: parked, details: details,
                 grants: Dictionary(grants.map { ($0.sequence, $0) }, uniquingKeysWith: { first, _ in first }))
+            explained.acts = try storing { () throws(StoreError) in
+                try history.acts(
+                    about: requestID, organisation: Array(row.account.utf8.prefix { $0 != UInt8(ascii: "/") })
+                )
+            }
+            return explained
         } catch let error as AdministrationError {
             throw error
         } catch {

@@ -38,8 +38,7 @@ extension GatewayError: CustomStringConvertible {
             "the data directory was made with a credit worth \(found) USD, the settings say \(wanted);"
                 + " the value is fixed for the life of a data directory: set credit_value_usd to \(found)"
         case .booksDoNotBalance(let totals):
-            "recovery: granted \(totals.granted) is not balances \(totals.balances) + charged"
-                + " \(totals.charged) + expired \(totals.expired), in nanocredits; nothing was changed"
+            "recovery: the equation does not hold, in nanocredits: \(totals.equation()); nothing was changed"
         }
     }
 }

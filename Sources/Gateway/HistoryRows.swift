@@ -13,6 +13,22 @@ public enum TransactionKind {
     public static let expired = "expired"
     public static let accountOpened = "account_opened"
     public static let accountChanged = "account_changed"
+    /// Taken by hand. What usage costs is `deducted`.
+    public static let deduction = "manual_deduction"
+    public static let refunded = "refunded"
+    public static let voided = "voided"
+    /// Written down; it moves nothing.
+    public static let noted = "noted"
+    /// Taken back, or forgiven, when an account was closed.
+    public static let forfeited = "forfeited"
+    public static let transferredOut = "transferred_out"
+    public static let transferredIn = "transferred_in"
+
+    /// Every type that a credit row may have.
+    public static let all = [
+        allocated, refunded, deduction, voided, expired, forfeited, transferredOut, transferredIn, noted,
+        holdOpened, holdChanged, holdVoided, holdExpired, accountOpened, accountChanged,
+    ]
     public static let holdOpened = "hold_opened"
     public static let holdChanged = "hold_extended"
     public static let holdVoided = "hold_voided"
@@ -21,22 +37,8 @@ public enum TransactionKind {
 
 /// Turns entries into rows, in the order of the journal. Keeps what names need, so it is used again.
 struct HistoryRows: ~Copyable {
-    private let kinds:
-        (
-            allocated: [UInt8], expired: [UInt8], opened: [UInt8], changed: [UInt8], held: [UInt8],
-            extended: [UInt8], voided: [UInt8], lapsed: [UInt8]
-        )
-    private var details = BytePacker(capacity: 512)
+    var details = BytePacker(capacity: 512)
     private var extra = BytePacker(capacity: 256)
-
-    init() {
-        kinds = (
-            Array(TransactionKind.allocated.utf8), Array(TransactionKind.expired.utf8),
-            Array(TransactionKind.accountOpened.utf8), Array(TransactionKind.accountChanged.utf8),
-            Array(TransactionKind.holdOpened.utf8), Array(TransactionKind.holdChanged.utf8),
-            Array(TransactionKind.holdVoided.utf8), Array(TransactionKind.holdExpired.utf8)
-        )
-    }
 
     /// Adds the rows of a chunk whose first entry has `firstLSN`. Returns the last sequence in it.
     mutating func add(
@@ -61,6 +63,8 @@ struct HistoryRows: ~Copyable {
             case .parkedSettled(let end): try add(end.charge, place, end: end, state: .settled, to: &writer)
             case .parkedDiscarded(let end):
                 try add(end.charge, place, end: end, state: .discarded, to: &writer)
+            case .deducted(let deducted): try add(deducted, place, to: &writer)
+            case .noted(let noted): try add(noted, place, to: &writer)
             case .held(let hold): try add(hold, place, to: &writer)
             case .holdEnded(let end): try add(end, place, to: &writer)
             case .holdChanged(let change): try add(change, place, to: &writer)
@@ -70,7 +74,7 @@ struct HistoryRows: ~Copyable {
     }
 
     /// Where an entry stands.
-    private struct Place {
+    struct Place {
         var lsn: UInt64
         var shard: UInt16
         var sequence: UInt64
@@ -130,8 +134,20 @@ struct HistoryRows: ~Copyable {
         row.idempotencyKey = entry.idempotencyKey
         row.expiresAt = entry.expiresAt == .distantFuture ? nil : entry.expiresAt.microseconds
         row.grantID = place.sequence
-        setDetails(GrantDetails.object(kind: entry.kind, digest: entry.digest), metadata: entry.metadata)
-        try write(row, account: entry.path, kind: kinds.allocated, to: &writer)
+        var kind = TransactionKind.allocated
+        var object = GrantDetails.object(kind: entry.kind, digest: entry.digest)
+        GrantDetails.add(actor: entry.actor, reason: entry.reason, to: &object)
+        if let charge = entry.refundOf {
+            kind = TransactionKind.refunded
+            GrantDetails.add(charge, to: &object)
+            row.reference = charge.requestID
+        }
+        if !entry.transferredFrom.isEmpty {
+            kind = TransactionKind.transferredIn
+            object["from"] = .string(entry.transferredFrom.text)
+        }
+        setDetails(object, metadata: entry.metadata)
+        try write(row, account: entry.path, kind: kind, to: &writer)
     }
 
     private mutating func add(_ entry: GrantEndedEntry, _ place: Place, to writer: inout HistoryWriter) throws
@@ -140,15 +156,20 @@ struct HistoryRows: ~Copyable {
         row.amount = -entry.amount
         row.balanceAfter = entry.balanceAfter
         row.grantID = entry.grant
-        details.clear()
-        try write(row, account: entry.path, kind: kinds.expired, to: &writer)
+        guard entry.cause == .voided else {
+            details.clear()
+            return try write(row, account: entry.path, kind: TransactionKind.expired, to: &writer)
+        }
+        row.idempotencyKey = entry.act.idempotencyKey
+        setDetails(GrantDetails.object(entry.act), metadata: entry.act.metadata)
+        try write(row, account: entry.path, kind: TransactionKind.voided, to: &writer)
     }
 
     private mutating func add(
         _ entry: AccountOpenedEntry, _ place: Place, to writer: inout HistoryWriter
     ) throws {
         setDetails(["tier": .string(entry.tier.text)])
-        try write(credit(place), account: entry.path, kind: kinds.opened, to: &writer)
+        try write(credit(place), account: entry.path, kind: TransactionKind.accountOpened, to: &writer)
     }
 
     private mutating func add(
@@ -158,7 +179,7 @@ struct HistoryRows: ~Copyable {
             "tier": .string(entry.tier.text), "status": .string(entry.status.name),
             "reason": .string(entry.reason.text),
         ])
-        try write(credit(place), account: entry.path, kind: kinds.changed, to: &writer)
+        try write(credit(place), account: entry.path, kind: TransactionKind.accountChanged, to: &writer)
     }
 
     // Holds move no credit: their rows have an amount of zero, and what they keep in the details.
@@ -166,21 +187,22 @@ struct HistoryRows: ~Copyable {
     private mutating func add(_ entry: HoldOpenedEntry, _ place: Place, to writer: inout HistoryWriter) throws
     {
         setHoldDetails(entry.id, amount: entry.amount, expiresAt: entry.expiresAt)
-        try write(credit(place), account: entry.path, kind: kinds.held, to: &writer)
+        try write(credit(place), account: entry.path, kind: TransactionKind.holdOpened, to: &writer)
     }
 
     private mutating func add(_ entry: HoldChangedEntry, _ place: Place, to writer: inout HistoryWriter)
         throws
     {
         setHoldDetails(entry.id, amount: entry.amount, expiresAt: entry.expiresAt)
-        try write(credit(place), account: entry.path, kind: kinds.extended, to: &writer)
+        try write(credit(place), account: entry.path, kind: TransactionKind.holdChanged, to: &writer)
     }
 
     private mutating func add(_ entry: HoldEndedEntry, _ place: Place, to writer: inout HistoryWriter) throws
     {
         setHoldDetails(entry.id, amount: entry.amount, reason: entry.reason)
         try write(
-            credit(place), account: entry.path, kind: entry.state == .voided ? kinds.voided : kinds.lapsed,
+            credit(place), account: entry.path,
+            kind: entry.state == .voided ? TransactionKind.holdVoided : TransactionKind.holdExpired,
             to: &writer)
     }
 
@@ -194,7 +216,7 @@ struct HistoryRows: ~Copyable {
     }
 
     /// The details of a row: an object with the administrator's metadata in it, as it was given.
-    private mutating func setDetails(_ object: JSONObject, metadata: ByteView = ByteView()) {
+    mutating func setDetails(_ object: JSONObject, metadata: ByteView = ByteView()) {
         var text = JSONValue.object(object).bytes()
         if !metadata.isEmpty {
             text.removeLast()
@@ -204,7 +226,7 @@ struct HistoryRows: ~Copyable {
         text.withView { details.append(bytes: $0) }
     }
 
-    private func credit(_ place: Place) -> HistoryCredit {
+    func credit(_ place: Place) -> HistoryCredit {
         var row = HistoryCredit()
         row.lsn = place.lsn
         row.shard = place.shard
@@ -213,8 +235,8 @@ struct HistoryRows: ~Copyable {
         return row
     }
 
-    private func write(
-        _ row: HistoryCredit, account: ByteView, kind: [UInt8], to writer: inout HistoryWriter
+    func write(
+        _ row: HistoryCredit, account: ByteView, kind: String, to writer: inout HistoryWriter
     ) throws(StoreError) {
         var row = row
         row.details = details.view

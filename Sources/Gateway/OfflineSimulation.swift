@@ -75,6 +75,9 @@ extension AdministrationError: CustomStringConvertible {
         case .busy(let thing): "\(thing) is running already"
         case .noCatalogue(let number): "there is no catalogue version \(number)"
         case .catalogueChanged: "what was to be approved is not what is there"
+        case .act(let problem): "\(problem)"
+        case .noCharge: "no request of this account has this id"
+        case .nothingCharged(let state): "the request is \(state.transactionType)"
         }
     }
 }

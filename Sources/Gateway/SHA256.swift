@@ -2,12 +2,43 @@
 
 import COpenSSL
 
-enum SHA256 {
+public enum SHA256 {
     /// The digest in 64 lower-case hexadecimal digits.
-    static func hexadecimal(_ bytes: [UInt8]) -> String {
+    public static func hexadecimal(_ bytes: [UInt8]) -> String {
         var digest = [UInt8](repeating: 0, count: 32)
         var count: UInt32 = 0
         let result = unsafe EVP_Digest(bytes, bytes.count, &digest, &count, EVP_sha256(), nil)
+        precondition(result == 1 && count == 32, "OpenSSL provides SHA-256")
+        return Hexadecimal.text(digest)
+    }
+}
+
+/// The digest of bytes that come in parts.
+@safe
+public struct SHA256Stream: ~Copyable {
+    private let context: OpaquePointer
+
+    public init() {
+        guard let context = unsafe EVP_MD_CTX_new() else {
+            preconditionFailure("there is memory for a digest")
+        }
+        unsafe self.context = context
+        let result = unsafe EVP_DigestInit_ex(context, EVP_sha256(), nil)
+        precondition(result == 1, "OpenSSL provides SHA-256")
+    }
+
+    deinit { unsafe EVP_MD_CTX_free(context) }
+
+    public mutating func add(_ bytes: [UInt8]) {
+        let result = unsafe EVP_DigestUpdate(context, bytes, bytes.count)
+        precondition(result == 1, "a digest takes bytes until it is finished")
+    }
+
+    /// The digest in 64 lower-case hexadecimal digits; nothing is added after that.
+    public consuming func hexadecimal() -> String {
+        var digest = [UInt8](repeating: 0, count: 32)
+        var count: UInt32 = 0
+        let result = unsafe EVP_DigestFinal_ex(context, &digest, &count)
         precondition(result == 1 && count == 32, "OpenSSL provides SHA-256")
         return Hexadecimal.text(digest)
     }

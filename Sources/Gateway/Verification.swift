@@ -236,14 +236,11 @@ public final class OfflineDirectory {
         let totals = ledger.totals()
         report.totals = totals
         guard totals.balance else {
-            throw Difference(
-                "granted \(totals.granted) is not balances \(totals.balances) + charged \(totals.charged)"
-                    + " + expired \(totals.expired), in nanocredits")
+            throw Difference("the equation does not hold, in nanocredits: \(totals.equation())")
         }
         report.add(
             "totals, in nanocredits",
-            "granted \(grouped(totals.granted)) = balances \(grouped(totals.balances)) + charged"
-                + " \(grouped(totals.charged)) + expired \(grouped(totals.expired))")
+            totals.equation { grouped($0) })
     }
 
     private func grouped(_ value: some BinaryInteger) -> String { VerificationReport.grouped(value) }
@@ -348,7 +345,8 @@ private struct Auditor {
             parked.end(UInt16(shard), end.parkedSequence, key: end.charge.key)
         case .granted(let grant): balances[Array(grant.path), default: 0] += Int128(grant.amount)
         case .grantEnded(let ended): balances[Array(ended.path), default: 0] -= Int128(ended.amount)
-        case .accountOpened, .accountChanged: break
+        case .deducted(let deducted): balances[Array(deducted.path), default: 0] -= Int128(deducted.amount)
+        case .accountOpened, .accountChanged, .noted: break
         // A hold moves nothing.
         case .held, .holdEnded, .holdChanged: break
         }

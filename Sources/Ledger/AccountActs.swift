@@ -59,6 +59,9 @@ public struct GrantRequest: Sendable {
     public var metadata: [UInt8]
     /// Asking again with the same key and the same content gives nothing twice.
     public var idempotencyKey: [UInt8]?
+    /// Who gives it and why, for people.
+    public var actor: [UInt8] = []
+    public var reason: [UInt8] = []
 
     public init(
         kind: GrantKind, amount: Int64, expiresAt: Timestamp = .distantFuture, source: [UInt8] = [],
@@ -79,6 +82,18 @@ public struct ActReceipt: Hashable, Sendable {
     public var duplicate: Bool
     /// The wallet's balance now, in nanocredits.
     public var balance: Int64
+    /// The same before the act; for one that was done before, `balance`.
+    public var balanceBefore: Int64
+    /// What the act added to the balance, now or when it was done.
+    public var moved: Int64
+
+    init(sequence: UInt64, duplicate: Bool, balance: Int64, balanceBefore: Int64? = nil, moved: Int64 = 0) {
+        self.sequence = sequence
+        self.duplicate = duplicate
+        self.balance = balance
+        self.balanceBefore = balanceBefore ?? balance
+        self.moved = moved
+    }
 }
 
 /// The answer to an administrator's act.
@@ -105,6 +120,8 @@ public struct AccountSummary: Hashable, Sendable {
     public var granted: Int64
     public var charged: Int64
     public var expired: Int64
+    public var voided: Int64
+    public var deducted: Int64
     /// Unspent, by kind of grant.
     public var remaining: [GrantKind: Int64]
     /// When the next grant expires.

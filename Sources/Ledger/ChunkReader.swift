@@ -74,6 +74,18 @@ public struct ChunkReader: Sendable {
             case .parkedDiscarded:
                 let (time, entry) = try fields.parkedEnd()
                 return (time, .parkedDiscarded(entry))
+            case .grantedByAct, .transferredIn:
+                let (time, entry) = try fields.grantByAct()
+                return (time, .granted(entry))
+            case .grantVoided:
+                let (time, entry) = try fields.grantEnded(isVoided: true)
+                return (time, .grantEnded(entry))
+            case .deducted:
+                let (time, entry) = try fields.deducted()
+                return (time, .deducted(entry))
+            case .noted:
+                let (time, entry) = try fields.noted()
+                return (time, .noted(entry))
             case .held:
                 let (time, entry) = try fields.holdOpened()
                 return (time, .held(entry))

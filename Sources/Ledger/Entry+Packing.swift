@@ -89,7 +89,9 @@ extension BytePacker {
     }
 
     mutating func append(time: Timestamp, _ entry: GrantEntry) {
-        let start = beginEntry(.granted)
+        let kind = entry.kindOfEntry
+        let start = beginEntry(kind)
+        if kind != .granted { appendExtras(entry) }
         append(time.microseconds)
         append(entry.wallet)
         append(byte: entry.kind.rawValue)
@@ -112,7 +114,8 @@ extension BytePacker {
     }
 
     mutating func append(time: Timestamp, _ entry: GrantEndedEntry) {
-        let start = beginEntry(.grantEnded)
+        let isVoided = entry.cause == .voided
+        let start = beginEntry(isVoided ? .grantVoided : .grantEnded)
         append(time.microseconds)
         append(entry.wallet)
         append(entry.grant)
@@ -120,6 +123,7 @@ extension BytePacker {
         append(byte: entry.cause.rawValue)
         append(entry.balanceAfter)
         append(prefixed: entry.path)
+        if isVoided { append(entry.act) }
         endEntry(from: start)
     }
 
@@ -251,11 +255,7 @@ extension ByteUnpacker {
         }
         entry.holdExpired = flags & 32 != 0
         entry.balanceAfter = try signed()
-        let drawCount = try unsigned()
-        guard drawCount <= UInt64(view.count - offset) else { throw UnpackingError(offset: offset) }
-        let drawsStart = offset
-        for _ in 0..<drawCount { _ = try draw() }
-        entry.draws = PackedDraws(count: Int(drawCount), bytes: view[drawsStart..<offset])
+        entry.draws = try packedDraws()
         entry.content = try bytes(view.count - offset)
         return (time, entry)
     }
@@ -287,19 +287,20 @@ extension ByteUnpacker {
         return (time, entry)
     }
 
-    mutating func grantEnded() throws(UnpackingError) -> (Timestamp, GrantEndedEntry) {
+    mutating func grantEnded(isVoided: Bool = false) throws(UnpackingError) -> (Timestamp, GrantEndedEntry) {
         var entry = GrantEndedEntry()
         let time = try timestamp()
         entry.wallet = try unsigned32()
         entry.grant = try unsigned()
         entry.amount = try amount()
         let at = offset
-        guard let cause = GrantEndedEntry.Cause(rawValue: try byte()) else {
+        guard let cause = GrantEndedEntry.Cause(rawValue: try byte()), isVoided == (cause == .voided) else {
             throw UnpackingError(offset: at)
         }
         entry.cause = cause
         entry.balanceAfter = try signed()
         entry.path = try prefixed()
+        if isVoided { entry.act = try actDetails() }
         try end()
         return (time, entry)
     }

@@ -161,13 +161,24 @@ public struct GrantEntry: Sendable {
     public var source = ByteView()
     public var metadata = ByteView()
     public var idempotencyKey = ByteView()
+    /// Who gave it and why, for people.
+    public var actor = ByteView()
+    public var reason = ByteView()
+    /// The charge that a refund reverses.
+    public var refundOf: ChargeLink?
+    /// For what the credit came from another account: that account's path.
+    public var transferredFrom = ByteView()
 
     public init() {}
 }
 
 /// An unspent grant, or what is left of it, taken away.
 public struct GrantEndedEntry: Sendable {
-    public enum Cause: UInt8, Hashable, Sendable { case expired = 1 }
+    public enum Cause: UInt8, Hashable, Sendable {
+        case expired = 1
+        /// An administrator took it back: the act says who and why.
+        case voided = 2
+    }
     public var wallet: UInt32 = 0
     /// The wallet's path.
     public var path = ByteView()
@@ -175,6 +186,7 @@ public struct GrantEndedEntry: Sendable {
     public var amount: Int64 = 0
     public var cause = Cause.expired
     public var balanceAfter: Int64 = 0
+    public var act = ActDetails()
 }
 
 /// An account made, with what it owns.
@@ -229,6 +241,8 @@ public enum Entry: Sendable {
     case accountChanged(AccountChangedEntry)
     case parkedSettled(ParkedEndEntry)
     case parkedDiscarded(ParkedEndEntry)
+    case deducted(DeductEntry)
+    case noted(NotedEntry)
     case held(HoldOpenedEntry)
     case holdEnded(HoldEndedEntry)
     case holdChanged(HoldChangedEntry)
@@ -243,6 +257,13 @@ enum EntryKind: UInt8 {
     case accountChanged = 5
     case parkedSettled = 6
     case parkedDiscarded = 7
+    case deducted = 16
+    /// A grant with more than the first version knew; see Entry+Acts.
+    case grantedByAct = 17
+    case grantVoided = 18
+    case noted = 19
+    /// A grant whose credit the entry before took from another account: the two are never parted.
+    case transferredIn = 20
     case held = 8
     case holdEnded = 9
     case holdChanged = 10

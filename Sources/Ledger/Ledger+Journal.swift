@@ -56,26 +56,32 @@ public struct Outbox: ~Copyable, Sendable {
             append(state.staged.view, shard: state.number, sequence: sequence, count: state.stagedCount)
         } else {
             var start = 0
-            var end = 0
             var count = 0
+            // Where the chunk may end: not between the two entries of a transfer.
+            var boundary = (end: 0, count: 0)
             var entries = ByteUnpacker(state.staged.view)
             while !entries.isAtEnd {
+                let entryStart = entries.offset
+                let entry: ByteView
                 do {
-                    _ = try entries.prefixed()
+                    entry = try entries.prefixed()
                 } catch {
                     preconditionFailure("what is staged was packed by this process, yet \(error)")
                 }
-                if entries.offset - start > chunkBytesMax, count > 0 {
+                if entry[0] != EntryKind.transferredIn.rawValue { boundary = (entryStart, count) }
+                if entries.offset - start > chunkBytesMax, boundary.count > 0 {
                     append(
-                        state.staged.view[start..<end], shard: state.number, sequence: sequence, count: count)
-                    sequence += UInt64(count)
-                    start = end
-                    count = 0
+                        state.staged.view[start..<boundary.end], shard: state.number, sequence: sequence,
+                        count: boundary.count)
+                    sequence += UInt64(boundary.count)
+                    count -= boundary.count
+                    start = boundary.end
+                    boundary.count = 0
                 }
-                end = entries.offset
                 count += 1
             }
-            append(state.staged.view[start..<end], shard: state.number, sequence: sequence, count: count)
+            append(
+                state.staged.view[start..<taken], shard: state.number, sequence: sequence, count: count)
         }
         state.staged.clear()
         state.stagedCount = 0

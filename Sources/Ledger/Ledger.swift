@@ -207,7 +207,22 @@ public final class Ledger: Sendable {
         packer.append(request.expiresAt.microseconds)
         request.source.withView { packer.append(prefixed: $0) }
         request.metadata.withView { packer.append(prefixed: $0) }
+        if !request.actor.isEmpty || !request.reason.isEmpty {
+            request.actor.withView { packer.append(prefixed: $0) }
+            request.reason.withView { packer.append(prefixed: $0) }
+        }
         return keys.digest(packer.view)
+    }
+
+    /// The worst status on the way up from an account; nil when there is no such account, or no wallet for it.
+    public func status(of path: ByteView) throws(AccountPath.Fault) -> AccountStatus? {
+        _ = try AccountPath.organisationCount(of: path)
+        let hashes = keys.path(path)
+        return shards[shard(of: hashes.organisation)].state.withLock { state in
+            guard let account = state.find(hashes.account) else { return nil }
+            let standing = state.standing(of: account)
+            return standing.wallet == nil ? nil : standing.status
+        }
     }
 
     /// What an account may spend now; nil when there is no such account.

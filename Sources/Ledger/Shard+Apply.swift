@@ -65,6 +65,7 @@ extension ShardState {
                     next: AccountRow.none, burnOrder: entry.burnOrder, kind: entry.kind),
                 to: entry.wallet)
         }
+        if let charge = entry.refundOf { addRefund(entry.amount, of: charge.sequence, to: entry.wallet) }
         markDirty(entry.wallet)
         if let key = entry.key {
             remember(
@@ -79,8 +80,15 @@ extension ShardState {
         advance(to: time)
         _ = take(entry.amount, fromGrant: entry.grant, of: entry.wallet)
         accounts[entry.wallet].balance -= entry.amount
-        accounts[entry.wallet].expired += entry.amount
-        totals.expired += Int128(entry.amount)
+        switch entry.cause {
+        case .expired:
+            accounts[entry.wallet].expired += entry.amount
+            totals.expired += Int128(entry.amount)
+        case .voided:
+            sides[makeSide(of: entry.wallet)].voided += entry.amount
+            totals.voided += Int128(entry.amount)
+            remember(entry.act, moved: -entry.amount, sequence: sequence, time: time)
+        }
         totals.balances -= Int128(entry.amount)
         refreshNextExpiry(of: entry.wallet)
         markDirty(entry.wallet)

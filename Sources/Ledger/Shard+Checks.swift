@@ -39,28 +39,33 @@ extension ShardState {
         guard !wallet.charged.addingReportingOverflow(entry.charge).overflow else {
             throw contradiction("the charges of account \(path(of: entry.wallet).text) do not fit in 64 bits")
         }
-        var owed = entry.charge
-        var grant = firstGrant(of: entry.wallet)
-        try entry.draws.forEach { (draw) throws(EntryError) in
-            while let passed = grant, passed.id != draw.grant { grant = self.grant(after: passed) }
-            guard let drawn = grant else {
-                throw contradiction(
-                    "account \(path(of: entry.wallet).text) has no grant \(draw.grant) to draw on")
-            }
-            guard draw.amount > 0, draw.amount <= drawn.remaining, draw.amount <= owed else {
-                throw contradiction(
-                    "\(draw.amount) nanocredits of a charge of \(entry.charge) are drawn from grant"
-                        + " \(draw.grant), which has \(drawn.remaining)")
-            }
-            owed -= draw.amount
-            grant = self.grant(after: drawn)
-        }
+        try check(entry.draws, paying: entry.charge, of: entry.wallet)
         if let hold = entry.hold { try check(hold: hold, releases: entry.holdReleased) }
         guard entry.allowanceUsed > 0 else { return }
         let used = allowanceUsed(of: entry.wallet, rule: entry.ruleNumber, month: entry.month)
         guard !used.addingReportingOverflow(entry.allowanceUsed).overflow else {
             throw contradiction(
                 "the allowance of account \(path(of: entry.wallet).text) does not fit in 64 bits")
+        }
+    }
+
+    /// What is drawn is there, in the order in which grants burn, and no more than is owed.
+    func check(_ draws: PackedDraws, paying charge: Int64, of wallet: UInt32) throws(EntryError) {
+        var owed = charge
+        var grant = firstGrant(of: wallet)
+        try draws.forEach { (draw) throws(EntryError) in
+            while let passed = grant, passed.id != draw.grant { grant = self.grant(after: passed) }
+            guard let drawn = grant else {
+                throw contradiction(
+                    "account \(path(of: wallet).text) has no grant \(draw.grant) to draw on")
+            }
+            guard draw.amount > 0, draw.amount <= drawn.remaining, draw.amount <= owed else {
+                throw contradiction(
+                    "\(draw.amount) nanocredits of a charge of \(charge) are drawn from grant"
+                        + " \(draw.grant), which has \(drawn.remaining)")
+            }
+            owed -= draw.amount
+            grant = self.grant(after: drawn)
         }
     }
 
@@ -72,6 +77,7 @@ extension ShardState {
         guard entry.amount > 0, !wallet.granted.addingReportingOverflow(entry.amount).overflow else {
             throw contradiction("a grant of \(entry.amount) nanocredits after \(wallet.granted)")
         }
+        if let charge = entry.refundOf { try check(refund: entry.amount, of: charge) }
     }
 
     func check(_ entry: GrantEndedEntry) throws(EntryError) {
@@ -83,9 +89,11 @@ extension ShardState {
                 "account \(path(of: entry.wallet).text) has no grant \(entry.grant) with"
                     + " \(entry.amount) nanocredits left to end")
         }
-        guard !wallet.expired.addingReportingOverflow(entry.amount).overflow else {
+        guard !wallet.expired.addingReportingOverflow(entry.amount).overflow,
+            !side(of: entry.wallet).voided.addingReportingOverflow(entry.amount).overflow
+        else {
             throw contradiction(
-                "what expired of account \(path(of: entry.wallet).text) does not fit in 64 bits")
+                "what ended of account \(path(of: entry.wallet).text) does not fit in 64 bits")
         }
         try check(
             balance: wallet.balance.subtractingReportingOverflow(entry.amount), says: entry.balanceAfter,
@@ -118,7 +126,7 @@ extension ShardState {
     }
 
     /// Every entry says the balance it left: replay that comes to another one is refused.
-    private func check(
+    func check(
         balance: (partialValue: Int64, overflow: Bool), says: Int64, of wallet: UInt32
     ) throws(EntryError) {
         guard !balance.overflow, balance.partialValue == says else {

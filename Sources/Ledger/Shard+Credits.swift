@@ -97,31 +97,14 @@ extension ShardState {
         _ request: GrantRequest, to hash: Hash128, key: Hash128?, digest: UInt64, now: Timestamp,
         history: HistoryAnswer
     ) -> ActAnswer {
-        guard let account = find(hash), let wallet = standing(of: account).wallet else {
+        guard let account = find(hash) else { return .refused(Refusal(.accountNotFound, field: .account)) }
+        let standing = standing(of: account)
+        guard let wallet = standing.wallet else {
             return .refused(Refusal(.accountNotFound, field: .account))
         }
         let time = entryTime(now)
-        if let key {
-            var first = ids.find(key)
-            if first == nil {
-                switch history {
-                case .notAsked: return .askHistory
-                case .neverSeen: break
-                case .seen(let outcome): first = outcome
-                }
-            }
-            if let first {
-                guard first.digest == digest else {
-                    return .refused(
-                        Refusal(
-                            .idempotencyConflict, field: .none, found: Int64(bitPattern: first.digest),
-                            expected: Int64(bitPattern: digest)))
-                }
-                return .done(
-                    ActReceipt(sequence: first.sequence, duplicate: true, balance: accounts[wallet].balance))
-            }
-            guard ids.count < idsMax || makeRoomForID() else { return .refused(Refusal(.overloaded)) }
-        }
+        if let first = firstAct(key, digest: digest, wallet: wallet, history: history) { return first }
+        guard standing.status != .closed else { return .refused(Refusal(.accountClosed, field: .account)) }
         guard request.amount > 0 else {
             return .refused(Refusal(.invalidArgument, field: .amount, found: request.amount, expected: 1))
         }
@@ -132,6 +115,15 @@ extension ShardState {
                     expected: time.microseconds))
         }
         endExpiredGrants(of: wallet, time: time)
+        return stageGrant(request, to: wallet, key: key, digest: digest, time: time)
+    }
+
+    /// Gives the credit of a request that fits, with what an act says beside it.
+    mutating func stageGrant(
+        _ request: GrantRequest, to wallet: UInt32, key: Hash128?, digest: UInt64, time: Timestamp,
+        refundOf charge: ChargeLink? = nil, transferredFrom other: ByteView = ByteView(),
+        burnOrder: UInt16? = nil
+    ) -> ActAnswer {
         let row = accounts[wallet]
         let (after, overflow) = row.balance.addingReportingOverflow(request.amount)
         guard !overflow, !row.granted.addingReportingOverflow(request.amount).overflow else {
@@ -150,7 +142,7 @@ extension ShardState {
         entry.wallet = wallet
         entry.path = path(of: wallet)
         entry.kind = request.kind
-        entry.burnOrder = request.kind.defaultBurnOrder
+        entry.burnOrder = burnOrder ?? request.kind.defaultBurnOrder
         entry.amount = request.amount
         // Not the smaller of the amount and the debt: a debt of 2^63 has no positive counterpart.
         entry.debtRepaid = row.balance >= 0 ? 0 : after <= 0 ? request.amount : request.amount - after
@@ -158,19 +150,25 @@ extension ShardState {
         entry.key = key
         entry.digest = digest
         entry.balanceAfter = after
-        request.source.withView { source in
-            request.metadata.withView { metadata in
-                (request.idempotencyKey ?? []).withView { idempotencyKey in
-                    entry.source = source
-                    entry.metadata = metadata
-                    entry.idempotencyKey = idempotencyKey
-                    staged.append(time: time, entry)
-                    didStage()
-                    applyGrant(entry, time: time)
-                }
-            }
+        entry.refundOf = charge
+        entry.transferredFrom = other
+        let texts = [
+            request.source, request.metadata, request.idempotencyKey ?? [], request.actor, request.reason,
+        ]
+        texts.withViews { views in
+            entry.source = views[0]
+            entry.metadata = views[1]
+            entry.idempotencyKey = views[2]
+            entry.actor = views[3]
+            entry.reason = views[4]
+            staged.append(time: time, entry)
+            didStage()
+            applyGrant(entry, time: time)
         }
-        return .done(ActReceipt(sequence: sequence, duplicate: false, balance: after))
+        return .done(
+            ActReceipt(
+                sequence: sequence, duplicate: false, balance: after, balanceBefore: row.balance,
+                moved: request.amount))
     }
 
     /// Ends the grants of a wallet whose time has come: each gets its entry, at first touch.
@@ -208,7 +206,8 @@ extension ShardState {
             path: Array(path(of: account)), wallet: Array(path(of: wallet)), tier: Array(tier(standing.tier)),
             status: standing.status, unlimited: row.unlimited, balance: row.balance, held: held(of: wallet),
             overdraftLimit: row.overdraftLimit, available: available(of: wallet),
-            granted: row.granted, charged: row.charged, expired: row.expired, remaining: remaining,
+            granted: row.granted, charged: row.charged, expired: row.expired, voided: side(of: wallet).voided,
+            deducted: side(of: wallet).deducted, remaining: remaining,
             nextExpiry: row.nextExpiry, sequence: sequence)
     }
 }

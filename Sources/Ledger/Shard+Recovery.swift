@@ -111,14 +111,21 @@ extension ShardState {
             try restoreAllowances(of: account, from: &fields)
             if version > 1 { try restoreSections(of: account, from: &fields) }
             guard fields.isAtEnd else { throw UnpackingError(offset: fields.offset) }
-            guard Int128(granted) == Int128(record.balance) + Int128(charged) + Int128(expired),
-                expired <= granted
+            let side = accounts[account].side
+            let (deducted, voided) =
+                side == AccountRow.none ? (0, 0) : (sides[side].deducted, sides[side].voided)
+            let taken = Int128(charged) + Int128(expired) + Int128(voided) + Int128(deducted)
+            guard Int128(granted) == Int128(record.balance) + taken,
+                Int128(expired) + Int128(voided) <= granted
             else {
                 throw EntryError.contradiction(
                     shard: number, sequence: 0,
                     what: "account \(record.path.text): granted \(granted) is not balance \(record.balance)"
-                        + " + charged \(charged) + expired \(expired)")
+                        + " + charged \(charged) + expired \(expired) + voided \(voided) + deducted \(deducted)"
+                )
             }
+            totals.voided += Int128(voided)
+            totals.deducted += Int128(deducted)
             totals.granted += Int128(granted)
             totals.charged += Int128(charged)
             totals.expired += Int128(expired)
@@ -259,6 +266,8 @@ extension ShardState {
             let eventTime = try RecordContent.eventTime(of: entry.charge.content)
             try check(entry, kind: kind)
             applyParkedEnd(entry, kind: kind, time: time, eventTime: eventTime)
+        case .grantedByAct, .transferredIn, .grantVoided, .deducted, .noted:
+            try applyAct(kind, fields: &fields)
         case .held:
             let (time, entry) = try fields.holdOpened()
             try check(entry)
@@ -309,6 +318,8 @@ extension ShardState {
             rememberParkedEnd(
                 entry, kind: kind, sequence: at,
                 eventTime: try RecordContent.eventTime(of: entry.charge.content))
+        case .grantedByAct, .transferredIn, .grantVoided, .deducted, .noted:
+            try rememberAct(kind, sequence: at, fields: &fields)
         case .grantEnded, .accountOpened, .accountChanged, .held, .holdChanged:
             break
         }

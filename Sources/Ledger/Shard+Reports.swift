@@ -133,7 +133,7 @@ extension ShardState {
 
     /// What each grant of the wallet pays of a charge, in burn order; what is left is debt. Valid until the
     /// next charge is decided.
-    private mutating func draws(paying charge: Int64, of wallet: UInt32) -> PackedDraws {
+    mutating func draws(paying charge: Int64, of wallet: UInt32) -> PackedDraws {
         drawn.clear()
         var owed = charge
         var count = 0

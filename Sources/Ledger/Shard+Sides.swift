@@ -12,11 +12,28 @@ struct SideRow: BitwiseCopyable {
     var held: Int64 = 0
     /// The head of the wallet's list of open holds.
     var firstHold = AccountRow.none
+    /// The head of the list of charges that were refunded.
+    var firstRefund = AccountRow.none
+    /// Sums since the account was opened: taken by hand, and taken back with the grants that were voided.
+    var deducted: Int64 = 0
+    var voided: Int64 = 0
+}
+
+/// What was refunded of a charge: never more than it came to.
+struct RefundRow: BitwiseCopyable {
+    /// The entry that charged it.
+    var charge: UInt64
+    var refunded: Int64
+    var next: UInt32
 }
 
 /// What follows an account's row in a checkpoint. A tag that is not known was written by a newer version.
 enum AccountSection: UInt8 {
     case holds = 1
+    /// deducted | voided
+    case sums = 16
+    /// count, then charge and refunded of each
+    case refunds = 17
 }
 
 extension ShardState {
@@ -57,11 +74,16 @@ extension ShardState {
     /// Packs the sections of an account that has a side row.
     func packSections(of account: UInt32, into packer: inout BytePacker) {
         let side = sides[accounts[account].side]
-        if side.firstHold != AccountRow.none {
-            var section = BytePacker(capacity: 1024)
-            packHolds(of: account, into: &section)
-            packer.append(byte: AccountSection.holds.rawValue)
-            packer.append(prefixed: section.view)
+        if side.firstHold != AccountRow.none { packer.append(.holds) { packHolds(of: account, into: &$0) } }
+        if side.firstRefund != AccountRow.none {
+            packer.append(.refunds) { packRefunds(of: side, into: &$0) }
+        }
+        // The last: a row that was cut does not add up.
+        if side.deducted != 0 || side.voided != 0 {
+            packer.append(.sums) { fields in
+                fields.append(UInt64(side.deducted))
+                fields.append(UInt64(side.voided))
+            }
         }
     }
 
@@ -76,8 +98,23 @@ extension ShardState {
             var body = ByteUnpacker(try fields.prefixed())
             switch section {
             case .holds: try restoreHolds(of: account, from: &body)
+            case .sums:
+                let side = makeSide(of: account)
+                sides[side].deducted = try body.amount()
+                sides[side].voided = try body.amount()
+            case .refunds: try restoreRefunds(of: account, from: &body)
             }
-            guard body.isAtEnd else { throw UnpackingError(offset: at) }
+            try body.end()
         }
+    }
+}
+
+extension BytePacker {
+    /// Appends a section.
+    mutating func append(_ section: AccountSection, _ body: (inout BytePacker) -> Void) {
+        var fields = BytePacker(capacity: 256)
+        body(&fields)
+        append(byte: section.rawValue)
+        append(prefixed: fields.view)
     }
 }

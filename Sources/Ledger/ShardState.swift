@@ -34,7 +34,7 @@ struct AccountRow: BitwiseCopyable {
     /// Unspent grants less debt: negative is debt.
     var balance: Int64 = 0
     var overdraftLimit: Int64 = 0
-    /// Sums since the account was opened: granted - charged - expired = balance.
+    /// Sums since the account was opened: granted - charged - expired = balance, less what a side row adds.
     var charged: Int64 = 0
     var granted: Int64 = 0
     var expired: Int64 = 0
@@ -91,12 +91,17 @@ struct AllowanceRow: BitwiseCopyable {
     var next: UInt32
 }
 
-/// Sums over all accounts of a shard, in nanocredits: `granted = balances + charged + expired`.
+/// Sums over all accounts of a shard, in nanocredits:
+/// `granted = balances + charged + expired + voided + deducted`.
 public struct ShardTotals: Hashable, Sendable {
     public var accounts = 0
     public var granted: Int128 = 0
     public var charged: Int128 = 0
     public var expired: Int128 = 0
+    /// Taken back with the grants that were voided.
+    public var voided: Int128 = 0
+    /// Taken by hand.
+    public var deducted: Int128 = 0
     public var balances: Int128 = 0
     /// Open holds, and what they keep.
     public var holds = 0
@@ -109,12 +114,20 @@ public struct ShardTotals: Hashable, Sendable {
         left.granted += right.granted
         left.charged += right.charged
         left.expired += right.expired
+        left.voided += right.voided
+        left.deducted += right.deducted
         left.balances += right.balances
         left.holds += right.holds
         left.held += right.held
     }
 
-    public var balance: Bool { granted == balances + charged + expired }
+    public var balance: Bool { granted == balances + charged + expired + voided + deducted }
+
+    /// The equation, each sum as `text` says it.
+    public func equation(_ text: (Int128) -> String = { "\($0)" }) -> String {
+        "granted \(text(granted)) = balances \(text(balances)) + charged \(text(charged)) + expired"
+            + " \(text(expired)) + voided \(text(voided)) + deducted \(text(deducted))"
+    }
 }
 
 /// The state that a shard's lock guards.
@@ -128,6 +141,9 @@ struct ShardState: ~Copyable, Sendable {
     var allowances = Slab<AllowanceRow>()
     /// What only few accounts have.
     var sides = Slab<SideRow>()
+    /// Charges that were refunded, and where the row of each stands.
+    var refunds = Slab<RefundRow>()
+    var refundIndex: [UInt64: UInt32] = [:]
     /// The open holds.
     var holds = HoldTable()
     /// Holds whose lease has ended, since the process began.

@@ -30,4 +30,29 @@ extension HistoryStore {
             return found
         }
     }
+
+    /// The acts about a request, such as refunds of its charge, oldest first. O(runs).
+    ///
+    /// - Parameter organisation: the first segment of the account's path.
+    public func acts(about requestID: [UInt8], organisation: [UInt8]) throws(StoreError) -> [CreditRow] {
+        guard !requestID.isEmpty else { return [] }
+        return try read { (database, known) throws(StoreError) in
+            var found: [CreditRow] = []
+            var rows = try Statement(cached: database, .history, HistoryReader.creditByID)
+            var chunks = try Statement(cached: database, .history, KeyChunk.select)
+            let hash = requestID.withView { Key.hash($0, hashKey) }
+            try known.search(.request, hash, &chunks) { (keyed) throws(StoreError) in
+                guard keyed.isCredit else { return false }
+                defer { rows.reset() }
+                let row = try HistoryReader.credit(&rows, keyed.id)
+                // A row may be here for its key as well as for its request.
+                guard requestID.withView({ row.reference == $0 }), row.account.isWithin(organisation),
+                    found.last?.id != keyed.id
+                else { return false }
+                found.append(CreditRow(id: keyed.id, row))
+                return false
+            }
+            return found.reversed()
+        }
+    }
 }

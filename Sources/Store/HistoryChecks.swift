@@ -89,6 +89,8 @@ extension HistoryCredit {
         packer.append(byte: grantID == nil ? 0 : 1)
         packer.append(fixed: grantID ?? 0)
         for text in [account, kind, source, details, idempotencyKey] { packer.append(prefixed: text) }
+        // Rows of the first schema had none.
+        if !reference.isEmpty { packer.append(prefixed: reference) }
         return CRC32C.checksum(packer.view)
     }
 }

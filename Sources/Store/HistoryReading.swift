@@ -117,6 +117,7 @@ enum HistoryReader {
         row.idempotencyKey = statement.bytes(11)
         row.expiresAt = statement.isNull(12) ? nil : statement.integer(12)
         row.grantID = statement.isNull(13) ? nil : UInt64(bitPattern: statement.integer(13))
+        row.reference = statement.bytes(15)
         guard Int64(row.check(id: id)) == statement.integer(14) else {
             throw damaged("credit_rows", id, row.account.text, "its checksum does not fit")
         }
@@ -148,6 +149,6 @@ extension CreditRow {
             account: row.account.text, kind: row.kind.text, amount: row.amount,
             balanceAfter: row.balanceAfter,
             source: row.source.text, details: row.details.text, idempotencyKey: Array(row.idempotencyKey),
-            expiresAt: row.expiresAt, grantID: row.grantID)
+            expiresAt: row.expiresAt, grantID: row.grantID, reference: Array(row.reference))
     }
 }

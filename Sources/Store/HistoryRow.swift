@@ -127,6 +127,8 @@ public struct HistoryCredit: Sendable {
     /// Of the grant; nil for never.
     public var expiresAt: Int64?
     public var grantID: UInt64?
+    /// The request that the act is about, such as the one that a refund reverses; empty without.
+    public var reference = ByteView()
 
     @inlinable
     public init() {}
@@ -165,6 +167,7 @@ public struct CreditRow: Hashable, Sendable {
     public var idempotencyKey: [UInt8]
     public var expiresAt: Int64?
     public var grantID: UInt64?
+    public var reference: [UInt8] = []
 }
 
 /// A line of an account's statement.

@@ -184,12 +184,14 @@ extension HistoryKeys {
                 wallet: usage.isNull(2) ? nil : Key.hash(usage.bytes(2), hashKey), row)
         }
         var credits = try Statement(
-            database, .history, "SELECT id, account, idempotency_key FROM credit_rows WHERE id >= ?")
+            database, .history,
+            "SELECT id, account, idempotency_key, reference FROM credit_rows WHERE id >= ?")
         credits.bind(firstID, at: 1)
         while try credits.step() {
             let row = KeyedRow(id: credits.integer(0), isCredit: true)
             batch.add(.account, Key.hash(credits.bytes(1), hashKey), row)
             if !credits.bytes(2).isEmpty { batch.add(.request, Key.hash(credits.bytes(2), hashKey), row) }
+            if !credits.bytes(3).isEmpty { batch.add(.request, Key.hash(credits.bytes(3), hashKey), row) }
         }
         // Sorting by hash keeps the order of rows, which is by id.
         for kind in KeyKind.allCases { batch.keys[kind.rawValue].sort { $0.row.id < $1.row.id } }

@@ -8,7 +8,8 @@
 
 /// The history's schema. A published step is never edited: a change is another step.
 enum HistorySchema {
-    static let schema = Schema(file: .history, pageBytes: 8192, cacheKiB: 32 << 10, steps: [first, second])
+    static let schema = Schema(
+        file: .history, pageBytes: 8192, cacheKiB: 32 << 10, steps: [first, second, third])
 
     /// The columns of `usage_rows`, in the order in which they are bound and read.
     static let usageColumns =
@@ -34,7 +35,7 @@ enum HistorySchema {
     static let creditColumns = [
         "id", "lsn", "shard", "sequence", "recorded_at", "account", "kind", "amount_nanocredits",
         "balance_after_nanocredits", "source", "details", "idempotency_key", "expires_at", "grant_id",
-        "row_crc",
+        "row_crc", "reference",
     ]
 
     private static let first = """
@@ -212,6 +213,34 @@ enum HistorySchema {
         UNION ALL
         SELECT id, recorded_at, recorded_time, account, account, kind, amount_nanocredits,
             balance_after_nanocredits, NULL, NULL, NULL, idempotency_key, source, details
+        FROM credits;
+        """
+
+    /// The request that an act is about: a refund finds its charge, and a charge its refunds.
+    private static let third = """
+        ALTER TABLE credit_rows ADD COLUMN reference BLOB NOT NULL DEFAULT x'';
+
+        DROP VIEW transactions;
+        DROP VIEW credits;
+        CREATE VIEW credits AS
+        SELECT id, lsn, shard, sequence, recorded_at,
+            strftime('%Y-%m-%dT%H:%M:%SZ', recorded_at / 1000000, 'unixepoch') AS recorded_time,
+            account, kind, amount_nanocredits, balance_after_nanocredits, source, details,
+            idempotency_key, expires_at, grant_id, reference
+        FROM credit_rows;
+
+        -- Both, in time order when ordered by id.
+        CREATE VIEW transactions AS
+        SELECT id, recorded_at, recorded_time, account, wallet,
+            CASE state WHEN 'charged' THEN 'deducted' ELSE state END AS type,
+            -charge_nanocredits AS amount_nanocredits, balance_after_nanocredits,
+            provider, model, input_tokens + output_tokens AS tokens, request_id AS reference,
+            NULL AS source, NULL AS details
+        FROM usage
+        UNION ALL
+        SELECT id, recorded_at, recorded_time, account, account, kind, amount_nanocredits,
+            balance_after_nanocredits, NULL, NULL, NULL,
+            CASE WHEN length(reference) > 0 THEN reference ELSE idempotency_key END, source, details
         FROM credits;
         """
 }

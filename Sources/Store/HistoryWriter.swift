@@ -156,10 +156,12 @@ public struct HistoryWriter: ~Copyable {
             credit.bindNull(at: 14)
         }
         credit.bind(Int64(row.check(id: id)), at: 15)
+        credit.bind(textOrBlob: row.reference, at: 16)
         try credit.run()
         let keyed = KeyedRow(id: id, isCredit: true)
         keys.add(.account, Key.hash(row.account, hashKey), keyed)
         if !row.idempotencyKey.isEmpty { keys.add(.request, Key.hash(row.idempotencyKey, hashKey), keyed) }
+        if !row.reference.isEmpty { keys.add(.request, Key.hash(row.reference, hashKey), keyed) }
         position.creditCount += 1
         finish(row.lsn, row.recordedAt)
     }

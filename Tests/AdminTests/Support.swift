@@ -115,6 +115,23 @@ struct Served {
         }
     }
 
+    /// Sends bytes and hangs up, as a client does that breaks off in the middle of a body.
+    func cut(_ text: String) async throws -> Answer {
+        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .connect(host: "127.0.0.1", port: port) { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
+                }
+            }
+        return try await channel.executeThenClose { inbound, outbound in
+            try await outbound.write(ByteBuffer(string: text))
+            outbound.finish()
+            var received: [UInt8] = []
+            for try await buffer in inbound { received += buffer.readableBytesView }
+            return try Answer(received)
+        }
+    }
+
     /// Opens an account of the professional tier.
     func open(_ account: String, amount: String? = nil) async throws {
         let grant = amount.map { ",\"amount\":\"\($0)\"" } ?? ""

@@ -1,5 +1,6 @@
 // A file of usage is read whole and exactly, or its bad lines are named.
 
+import CSV
 import Pricing
 import Testing
 import TollgateClient

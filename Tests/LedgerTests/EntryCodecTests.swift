@@ -16,6 +16,10 @@ struct EntryCodecTests {
             let name = child.label ?? "?"
             if let view = child.value as? ByteView {
                 fields[name] = "\(Array(view))"
+            } else if child.value is ActDetails || child.value is ChargeLink? {
+                for (inner, value) in self.fields(child.value) { fields["\(name).\(inner)"] = value }
+            } else if child.value is ChargeLink {
+                for (inner, value) in self.fields(child.value) { fields["\(name).\(inner)"] = value }
             } else if let draws = child.value as? PackedDraws {
                 fields[name] = "\(draws.draws)"
             } else {
@@ -140,6 +144,91 @@ struct EntryCodecTests {
         return entry
     }
 
+    private func details(_ texts: [ByteView]) -> ActDetails {
+        var act = ActDetails()
+        act.key = Hash128(low: 3, high: 4)
+        act.digest = 5
+        act.idempotencyKey = texts[3]
+        act.actor = texts[1]
+        act.reason = texts[0]
+        act.metadata = texts[2]
+        return act
+    }
+
+    private func deducted(_ texts: [ByteView]) -> DeductEntry {
+        var entry = DeductEntry()
+        entry.wallet = 300
+        entry.path = texts[0]
+        entry.cause = .transferred
+        entry.amount = .max
+        entry.balanceAfter = -7
+        entry.service = texts[1]
+        entry.other = texts[3]
+        entry.act = details(texts)
+        return entry
+    }
+
+    private func noted(_ texts: [ByteView]) -> NotedEntry {
+        var entry = NotedEntry()
+        entry.account = 70_000
+        entry.path = texts[0]
+        entry.amount = .max
+        entry.charge = ChargeLink(sequence: 9, charged: .max, requestID: texts[3])
+        entry.act = details(texts)
+        return entry
+    }
+
+    @Test("an administrator's acts keep every field")
+    func acts() throws {
+        try withTexts { texts in
+            var packed = BytePacker()
+            for draw in [Draw(grant: 1, amount: 2), Draw(grant: .max, amount: .max)] { packed.append(draw) }
+            var deducted = deducted(texts)
+            deducted.draws = PackedDraws(count: 2, bytes: packed.view)
+            let noted = noted(texts)
+            var voided = GrantEndedEntry()
+            voided.wallet = 300
+            voided.path = texts[0]
+            voided.grant = .max
+            voided.amount = .max
+            voided.balanceAfter = -1
+            voided.cause = .voided
+            voided.act = details(texts)
+            var refunded = grant(texts)
+            refunded.actor = texts[1]
+            refunded.reason = texts[0]
+            refunded.refundOf = ChargeLink(sequence: 8, charged: .max, requestID: texts[3])
+            var moved = refunded
+            moved.refundOf = nil
+            moved.transferredFrom = texts[2]
+            let all = chunk(5) {
+                $0.append(time: time, deducted)
+                $0.append(time: time, noted)
+                $0.append(time: time, voided)
+                $0.append(time: time, refunded)
+                $0.append(time: time, moved)
+            }
+            var grants: [GrantEntry] = []
+            var count = 0
+            try read(all) { readTime, entry in
+                #expect(readTime == time)
+                count += 1
+                switch entry {
+                case .deducted(let entry): expectSame(entry, deducted, new: DeductEntry())
+                case .noted(let entry): expectSame(entry, noted, new: NotedEntry())
+                case .grantEnded(let entry): expectSame(entry, voided, new: GrantEndedEntry())
+                case .granted(let entry): grants.append(entry)
+                default: Issue.record("another kind")
+                }
+            }
+            #expect(count == 5)
+            #expect(grants.map { fields($0) } == [fields(refunded), fields(moved)])
+            expectSame(grants[0], refunded, new: GrantEntry(), except: ["transferredFrom"])
+            #expect(fields(moved)["transferredFrom"] != fields(GrantEntry())["transferredFrom"])
+            #expect(refunded.kindOfEntry == .grantedByAct && moved.kindOfEntry == .transferredIn)
+        }
+    }
+
     /// Lends four different texts.
     private func withTexts(_ body: ([ByteView]) throws -> Void) throws {
         try "acme/search|stripe|{\"a\":1}|evt_1".withView { (bytes) throws in
@@ -157,7 +246,9 @@ struct EntryCodecTests {
                     return
                 }
                 #expect(readTime == time)
-                expectSame(grant, written, new: GrantEntry())
+                expectSame(
+                    grant, written, new: GrantEntry(),
+                    except: ["actor", "reason", "refundOf", "transferredFrom"])
             }
             written.key = nil
             written.digest = 0
@@ -195,6 +286,7 @@ struct EntryCodecTests {
             changed.overdraftLimit = 5
             changed.tier = texts[1]
             changed.reason = texts[2]
+            let endedWithoutAct = Set(["cause"] + fields(ended).keys.filter { $0.hasPrefix("act.") })
             let all = chunk(3) {
                 $0.append(time: time, ended)
                 $0.append(time: Timestamp(microseconds: .min), opened)
@@ -205,7 +297,7 @@ struct EntryCodecTests {
                 times.append(time)
                 switch entry {
                 case .grantEnded(let entry):
-                    expectSame(entry, ended, new: GrantEndedEntry(), except: ["cause"])
+                    expectSame(entry, ended, new: GrantEndedEntry(), except: endedWithoutAct)
                 case .accountOpened(let entry): expectSame(entry, opened, new: AccountOpenedEntry())
                 case .accountChanged(let entry): expectSame(entry, changed, new: AccountChangedEntry())
                 default: Issue.record("another kind")
@@ -294,7 +386,7 @@ struct EntryCodecTests {
     private func everyKind() throws -> [UInt8] {
         var bytes: [UInt8] = []
         try withTexts { texts in
-            bytes = chunk(10) {
+            bytes = chunk(15) {
                 $0.append(
                     time: time, charge(tier: texts[1], content: texts[2]),
                     draws: [Draw(grant: 7, amount: 300)])
@@ -318,6 +410,17 @@ struct EntryCodecTests {
                 end.charge.state = .parked
                 end.charge.parkedReason = .invalidUsage
                 $0.append(time: time, end, kind: .parkedDiscarded)
+                $0.append(time: time, deducted(texts))
+                $0.append(time: time, noted(texts))
+                ended.cause = .voided
+                ended.act = details(texts)
+                $0.append(time: time, ended)
+                var byAct = grant(texts)
+                byAct.actor = texts[1]
+                byAct.refundOf = ChargeLink(sequence: 8, charged: 5, requestID: texts[3])
+                $0.append(time: time, byAct)
+                byAct.transferredFrom = texts[2]
+                $0.append(time: time, byAct)
                 $0.append(time: time, held(texts))
                 $0.append(time: time, holdEnded(texts))
                 $0.append(time: time, holdChanged(texts))
@@ -331,7 +434,7 @@ struct EntryCodecTests {
         let whole = try everyKind()
         var count = 0
         try read(whole) { _, _ in count += 1 }
-        #expect(count == 10)
+        #expect(count == 15)
         for cut in 0..<whole.count {
             #expect(throws: EntryError.self, "cut at byte \(cut)") {
                 try read(Array(whole.prefix(cut))) { _, _ in }

@@ -14,6 +14,11 @@ enum Act {
     case report(Call)
     /// Ends what `reported` may have parked, with the counts of `corrected`.
     case end(ParkedAction, reported: Call, corrected: Call)
+    case deduct(Int64, String, allowNegative: Bool, key: String?)
+    case refund(Int64, of: Call, isCorrection: Bool, String, key: String?)
+    /// Grants are named by sequence: the later ones of a short history exist.
+    case voidGrant(UInt64, String, key: String?)
+    case close(String, ClosingChoice)
     case hold(HoldOrder)
     case extend(HoldOrder, lease: Int64, amount: Int64?)
     case void(HoldOrder)
@@ -27,6 +32,7 @@ struct RandomActs {
     private var now = Fixture.start.microseconds
     private(set) var calls: [Call] = []
     private var grants: [Act] = []
+    private var acts: [Act] = []
     private var orders: [HoldOrder] = []
     private var number = 0
 
@@ -57,7 +63,8 @@ struct RandomActs {
                 path(), status, tier: tier(), unlimited: random.chance(5),
                 overdraft: random.chance(20) ? 100 : 0)
         case 9..<22: return grant()
-        case 22..<30: return .ask(path())
+        case 22..<26: return .ask(path())
+        case 26..<30: return act()
         case 30..<34:
             // From nothing to weeks, and sometimes back.
             var wait = random.pick([1, 1_000_000, Fixture.day, 20 * Fixture.day])
@@ -85,6 +92,38 @@ struct RandomActs {
         case 52..<55: return orders.isEmpty ? .hold(order()) : .void(random.pick(orders))
         default: return .report(call())
         }
+    }
+
+    /// What an administrator does beside giving.
+    private mutating func act() -> Act {
+        if random.chance(15), !acts.isEmpty { return random.pick(acts) }
+        number += 1
+        let key = random.chance(50) ? "key \(random.chance(10) ? 0 : number)" : nil
+        let act: Act
+        switch Int.random(in: 0..<10, using: &random) {
+        case 0..<3:
+            act = .deduct(
+                Int64.random(in: 0...1_500, using: &random), path(), allowNegative: random.chance(40),
+                key: key
+            )
+        case 3..<7:
+            guard !calls.isEmpty else { return .ask(path()) }
+            let call = random.pick(calls.filter { $0.usage.inputTokens > 0 } + [calls[0]])
+            // The wallet that paid, most of the time.
+            act = .refund(
+                Int64.random(in: 0...random.pick([20, 300]), using: &random), of: call,
+                isCorrection: random.chance(40), random.chance(80) ? call.account : path(), key: key)
+        case 7..<9:
+            act = .voidGrant(UInt64.random(in: 1...UInt64(number * 2 + 1), using: &random), path(), key: key)
+        default:
+            let choice = random.pick([
+                ClosingChoice.none, .keep, .forfeit, .transfer(to: Array(path().utf8)),
+                .transfer(to: Array(path().utf8)),
+            ])
+            return .close(path(), choice)
+        }
+        acts.append(act)
+        return act
     }
 
     private mutating func grant() -> Act {
@@ -209,6 +248,20 @@ extension House {
                     sequence: receipt.sequence, charge: receipt.charge, allowance: receipt.allowanceUsed,
                     balance: receipt.balance)
             }
+        case .deduct(let amount, let path, let allowNegative, let key):
+            return try perform(
+                .deduct(amount, service: Array("by hand".utf8), allowNegative: allowNegative), on: path,
+                key: key)
+        case .voidGrant(let grant, let path, let key):
+            return try perform(.void(grant: grant), on: path, key: key)
+        case .refund(let amount, let call, let isCorrection, let path, let key):
+            guard let charge = known(call) else { return .nothing }
+            return try perform(
+                isCorrection
+                    ? .correct(to: amount, of: charge, source: [])
+                    : .refund(amount, of: charge, source: []), on: path, key: key)
+        case .close(let path, let choice):
+            return Self.outcome(try close(path, choice))
         case .hold(let order): return outcome(hold(order))
         case .extend(let order, let lease, let amount):
             return outcome(try extend(order.id, of: order.account, lease: lease, amount: amount))
@@ -219,10 +272,83 @@ extension House {
                 balance: summary.balance, held: summary.held,
                 remaining: Dictionary(
                     uniqueKeysWithValues: summary.remaining.map { ($0.key.name, $0.value) }),
-                granted: summary.granted, charged: summary.charged, expired: summary.expired)
+                granted: summary.granted, charged: summary.charged, expired: summary.expired,
+                voided: summary.voided, deducted: summary.deducted)
         case .wait(let microseconds):
             now.microseconds += microseconds
             return .nothing
         }
+    }
+}
+
+extension House {
+    private func perform(_ act: CreditAct, on path: String, key: String?) throws -> Outcome {
+        Self.outcome(try self.act(act, on: path, key: key, history: .neverSeen))
+    }
+
+    static func outcome(_ answer: CreditAnswer) -> Outcome {
+        switch answer {
+        case .done(let receipt) where receipt.duplicate:
+            .done(sequence: receipt.sequence, balance: receipt.balance, duplicate: true)
+        case .done(let receipt):
+            .moved(sequence: receipt.sequence, before: receipt.balanceBefore, after: receipt.balance)
+        case .refused(let refusal): .refused("\(refusal.reason.name)")
+        case .problem(.aboveCharge): .problem("above charge")
+        case .problem(.nothingToCorrect): .problem("nothing to correct")
+        case .problem(.noGrant): .problem("no grant")
+        case .problem(.balanceLeft): .problem("balance left")
+        case .problem(.badTarget): .problem("bad target")
+        case .problem(.creditHeld): .problem("credit held")
+        case .problem(let other): .problem("\(other)")
+        case .askHistory: .nothing
+        }
+    }
+
+    /// What memory holds of a call's outcome, as history would say it.
+    func known(_ call: Call) -> KnownCharge? {
+        let keys = call.keys(ledger.keys)
+        let found = ledger.shards[ledger.shard(of: keys.organisation)].state.withLock {
+            $0.ids.find(keys.request)
+        }
+        return found.map {
+            KnownCharge(sequence: $0.sequence, charged: $0.charge, requestID: Array(call.id.utf8))
+        }
+    }
+
+    @discardableResult
+    func act(
+        _ act: CreditAct, on path: String = "acme", key: String? = nil, history: HistoryAnswer = .neverSeen
+    ) throws -> CreditAnswer {
+        let command = CreditCommand(
+            act, actor: Array("ann".utf8), reason: Array("why".utf8), metadata: Array("{}".utf8),
+            idempotencyKey: key.map { Array($0.utf8) })
+        return try path.withView { (path) throws in
+            try ledger.act(command, on: path, now: now, history: history, mark: &mark)
+        }
+    }
+
+    @discardableResult
+    func close(_ path: String, _ choice: ClosingChoice = .none) throws -> CreditAnswer {
+        try path.withView { (path) throws in
+            try ledger.close(
+                path, choice, actor: Array("ann".utf8), reason: Array("why".utf8), now: now, mark: &mark)
+        }
+    }
+}
+
+extension CreditAnswer {
+    var receipt: ActReceipt? {
+        if case .done(let receipt) = self { return receipt }
+        return nil
+    }
+
+    var refusal: Refusal? {
+        if case .refused(let refusal) = self { return refusal }
+        return nil
+    }
+
+    var problem: ActProblem? {
+        if case .problem(let problem) = self { return problem }
+        return nil
     }
 }

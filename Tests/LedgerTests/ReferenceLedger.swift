@@ -16,8 +16,9 @@ enum Outcome: Hashable {
     case held(state: String, amount: Int64, available: Int64, sequence: UInt64, duplicate: Bool)
     case standing(
         balance: Int64, held: Int64, remaining: [String: Int64], granted: Int64, charged: Int64,
-        expired: Int64
-    )
+        expired: Int64, voided: Int64, deducted: Int64)
+    case moved(sequence: UInt64, before: Int64, after: Int64)
+    case problem(String)
     case nothing
 }
 
@@ -41,6 +42,8 @@ final class ReferenceLedger {
         var granted: Int64 = 0
         var charged: Int64 = 0
         var expired: Int64 = 0
+        var voided: Int64 = 0
+        var deducted: Int64 = 0
         /// By rule and month.
         var allowance: [String: [Int: Int64]] = [:]
 
@@ -55,6 +58,8 @@ final class ReferenceLedger {
     }
 
     private var accounts: [String: Account] = [:]
+    /// By the sequence of the charge.
+    private var refunded: [UInt64: Int64] = [:]
     private struct Held {
         var order: HoldOrder
         var wallet: String
@@ -245,6 +250,7 @@ final class ReferenceLedger {
         now: Int64
     ) -> Outcome {
         guard accounts[path] != nil, let wallet = wallet(path) else { return .refused("ACCOUNT_NOT_FOUND") }
+        let isClosed = upward(path).contains { accounts[$0]?.status == 2 }
         let organisation = path.prefix { $0 != "/" }
         let name = key.map { "act \(organisation) \($0)" }
         let content = "\(amount) \(path) \(kind.name) \(expiry)"
@@ -253,6 +259,7 @@ final class ReferenceLedger {
             return .done(
                 sequence: first.sequence, balance: accounts[wallet]?.balance ?? 0, duplicate: true)
         }
+        if isClosed { return .refused("ACCOUNT_CLOSED") }
         guard amount > 0, expiry > max(now, time) else { return .refused("INVALID_ARGUMENT") }
         endExpired(wallet, now)
         guard var account = accounts[wallet] else { return .nothing }
@@ -402,7 +409,182 @@ final class ReferenceLedger {
         let remaining = Dictionary(account.grants.map { ($0.kind, $0.remaining) }, uniquingKeysWith: +)
         return .standing(
             balance: account.balance, held: held(wallet), remaining: remaining, granted: account.granted,
-            charged: account.charged,
-            expired: account.expired)
+            charged: account.charged, expired: account.expired, voided: account.voided,
+            deducted: account.deducted)
+    }
+
+    // MARK: - Administrators' acts
+
+    func deduct(
+        _ amount: Int64, from path: String, allowNegative: Bool, key: String?, now: Int64
+    ) -> Outcome {
+        act("deduct \(amount) \(allowNegative)", on: path, key: key, now: now) { wallet in
+            guard amount > 0 else { return .refused("INVALID_ARGUMENT") }
+            guard var account = accounts[wallet] else { return .nothing }
+            if !allowNegative, !account.unlimited, amount > available(wallet) {
+                return .refused("INSUFFICIENT_CREDITS")
+            }
+            let before = account.balance
+            draw(amount, from: &account)
+            account.deducted += amount
+            accounts[wallet] = account
+            write(now)
+            return .moved(sequence: sequence, before: before, after: before - amount)
+        }
+    }
+
+    func void(_ grant: UInt64, of path: String, key: String?, now: Int64) -> Outcome {
+        act("void \(grant)", on: path, key: key, now: now) { wallet in
+            guard var account = accounts[wallet],
+                let index = account.grants.firstIndex(where: { $0.id == grant })
+            else { return .problem("no grant") }
+            let before = account.balance
+            account.voided += account.grants[index].remaining
+            account.grants.remove(at: index)
+            accounts[wallet] = account
+            write(now)
+            return .moved(sequence: sequence, before: before, after: account.balance)
+        }
+    }
+
+    /// Gives back, or for a correction makes the charge come to `amount`.
+    func refund(
+        _ amount: Int64, of call: Call, isCorrection: Bool, on path: String, key: String?, now: Int64
+    ) -> Outcome {
+        guard let first = known["report \(call.account.prefix { $0 != "/" }) \(call.id)"] else {
+            return .nothing
+        }
+        let word = isCorrection ? "correct" : "refund"
+        return act("\(word) \(amount) \(call.id)", on: path, key: key, now: now) { wallet in
+            guard amount > 0 || (isCorrection && amount == 0) else { return .refused("INVALID_ARGUMENT") }
+            guard var account = accounts[wallet] else { return .nothing }
+            let left = first.charge - (refunded[first.sequence] ?? 0)
+            var given = amount
+            if isCorrection {
+                given = left - amount
+                if given == 0 { return .problem("nothing to correct") }
+                if given < 0 {
+                    write(now)
+                    return .moved(sequence: sequence, before: account.balance, after: account.balance)
+                }
+            }
+            if given > left { return .problem("above charge") }
+            let before = account.balance
+            write(now)
+            give(given, to: &account, kind: "refund", order: 35, expiry: .max)
+            refunded[first.sequence, default: 0] += given
+            accounts[wallet] = account
+            return .moved(sequence: sequence, before: before, after: account.balance)
+        }
+    }
+
+    func close(_ path: String, _ choice: ClosingChoice, now: Int64) -> Outcome {
+        guard let old = accounts[path] else { return .refused("ACCOUNT_NOT_FOUND") }
+        let payer = wallet(path)
+        if old.status == 2 {
+            let balance = payer.flatMap { accounts[$0]?.balance } ?? 0
+            return .done(sequence: sequence, balance: balance, duplicate: true)
+        }
+        expireHolds(now)
+        if payer == path { endExpired(path, now) }
+        guard var account = accounts[path] else { return .nothing }
+        let before = payer == path ? account.balance : 0
+        if before != 0 {
+            switch choice {
+            case .none: return .problem("balance left")
+            case .keep: break
+            case .forfeit, .transfer: if held(path) != 0 { return .problem("credit held") }
+            }
+            switch choice {
+            case .none, .keep: break
+            case .forfeit:
+                write(now)
+                if before > 0 {
+                    draw(before, from: &account)
+                    account.deducted += before
+                } else {
+                    give(-before, to: &account, kind: "adjustment", order: 40, expiry: .max)
+                }
+            case .transfer(let target):
+                let name = String(decoding: target, as: UTF8.self)
+                guard name.prefix(while: { $0 != "/" }) == path.prefix(while: { $0 != "/" }),
+                    accounts[name] != nil, let other = wallet(name), other != path,
+                    !upward(name).contains(where: { accounts[$0]?.status == 2 }),
+                    !other.hasPrefix(path + "/")
+                else { return .problem("bad target") }
+                endExpired(other, now)
+                move(&account, to: other, now)
+            }
+        }
+        account.status = 2
+        accounts[path] = account
+        write(now)
+        return .moved(sequence: sequence, before: before, after: payer == path ? account.balance : 0)
+    }
+
+    private func move(_ account: inout Account, to name: String, _ now: Int64) {
+        guard var other = accounts[name] else { return }
+        if account.balance < 0 {
+            let debt = -account.balance
+            write(now)
+            draw(debt, from: &other)
+            other.deducted += debt
+            write(now)
+            give(debt, to: &account, kind: "adjustment", order: 40, expiry: .max)
+        }
+        account.grants.sort { ($0.order, $0.expiry, $0.id) < ($1.order, $1.expiry, $1.id) }
+        for grant in account.grants {
+            write(now)
+            account.deducted += grant.remaining
+            write(now)
+            give(grant.remaining, to: &other, kind: grant.kind, order: grant.order, expiry: grant.expiry)
+        }
+        account.grants = []
+        accounts[name] = other
+    }
+
+    /// Takes from grants in burn order; what they do not cover is debt.
+    private func draw(_ amount: Int64, from account: inout Account) {
+        var owed = amount
+        account.grants.sort { ($0.order, $0.expiry, $0.id) < ($1.order, $1.expiry, $1.id) }
+        for index in account.grants.indices {
+            let drawn = min(owed, account.grants[index].remaining)
+            account.grants[index].remaining -= drawn
+            owed -= drawn
+        }
+        account.grants.removeAll { $0.remaining == 0 }
+        account.debt += owed
+    }
+
+    /// Gives credit as the entry written last.
+    private func give(_ amount: Int64, to account: inout Account, kind: String, order: Int, expiry: Int64) {
+        let repaid = min(amount, account.debt)
+        account.debt -= repaid
+        account.granted += amount
+        guard amount > repaid else { return }
+        account.grants.append(
+            Grant(id: sequence, kind: kind, order: order, expiry: expiry, remaining: amount - repaid))
+    }
+
+    /// Does something once for its key.
+    private func act(
+        _ content: String, on path: String, key: String?, now: Int64, _ body: (String) -> Outcome
+    ) -> Outcome {
+        guard accounts[path] != nil, let wallet = wallet(path) else { return .refused("ACCOUNT_NOT_FOUND") }
+        let name = key.map { "act \(path.prefix { $0 != "/" }) \($0)" }
+        let content = "\(content) \(path)"
+        if let name, let first = known[name] {
+            if first.content != content { return .refused("IDEMPOTENCY_CONFLICT") }
+            return .done(
+                sequence: first.sequence, balance: accounts[wallet]?.balance ?? 0, duplicate: true)
+        }
+        if upward(path).contains(where: { accounts[$0]?.status == 2 }) { return .refused("ACCOUNT_CLOSED") }
+        expireHolds(now)
+        endExpired(wallet, now)
+        let outcome = body(wallet)
+        if let name, case .moved(let sequence, _, _) = outcome {
+            known[name] = Known(content: content, sequence: sequence, charge: 0)
+        }
+        return outcome
     }
 }

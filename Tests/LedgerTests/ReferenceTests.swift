@@ -27,6 +27,14 @@ struct ReferenceTests {
         case .end(let action, let reported, let corrected):
             return reference.end(
                 action, reported: reported, corrected: corrected, month: month(of: reported), now: now)
+        case .deduct(let amount, let path, let allowNegative, let key):
+            return reference.deduct(amount, from: path, allowNegative: allowNegative, key: key, now: now)
+        case .voidGrant(let grant, let path, let key):
+            return reference.void(grant, of: path, key: key, now: now)
+        case .refund(let amount, let call, let isCorrection, let path, let key):
+            return reference.refund(
+                amount, of: call, isCorrection: isCorrection, on: path, key: key, now: now)
+        case .close(let path, let choice): return reference.close(path, choice, now: now)
         case .hold(let order):
             var call = order.usage
             call.eventTime = Timestamp(microseconds: now)

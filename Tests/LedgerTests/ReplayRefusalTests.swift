@@ -11,7 +11,8 @@ import Testing
 @Suite("what replay refuses")
 struct ReplayRefusalTests {
     /// Two accounts, two grants, one of which ends, own-key use, a charge over two grants, and two parked
-    /// reports, of which one is given up and one settled; two holds, one grown and settled, one voided.
+    /// reports, of which one is given up and one settled; credit deducted, refunded, noted, voided and moved; two
+    /// holds, one grown and settled, one voided.
     private func house() throws -> House {
         let house = try House()
         try house.open("acme")
@@ -34,6 +35,18 @@ struct ReplayRefusalTests {
         try house.end(.discard, parked, parkedAs: 8)
         wrong.usage.inputTokens = 3
         try house.end(.settle, wrong, parkedAs: wrongAt, digestOf: { $0.usage.inputTokens = 1 })
+        let charge = KnownCharge(
+            sequence: try #require(house.known(Call("r4"))).sequence, charged: 70, requestID: Array("r4".utf8)
+        )
+        try house.act(.deduct(20, service: Array("abuse".utf8), allowNegative: true), key: "d")
+        try house.act(.refund(30, of: charge, source: []), key: "f")
+        try house.act(.correct(to: 45, of: charge, source: []), key: "c")
+        try house.grant(2_000, kind: .bonus, key: "g")
+        let grant = try #require(try house.grant(40, kind: .promo, expiresAt: .distantFuture).receipt)
+        try house.act(.void(grant: grant.sequence), key: "v")
+        try house.open("acme/b")
+        try house.grant(9, to: "acme/b")
+        try house.close("acme/b", .transfer(to: Array("acme".utf8)))
         try house.grant(1_000)
         house.hold(HoldOrder("h1", of: "acme/a", amount: 10))
         house.hold(HoldOrder("h2", amount: 20))
@@ -84,6 +97,8 @@ struct ReplayRefusalTests {
         case .accountChanged(let changed): packer.append(time: time, changed)
         case .parkedSettled(let end): packer.append(time: time, end, kind: .parkedSettled)
         case .parkedDiscarded(let end): packer.append(time: time, end, kind: .parkedDiscarded)
+        case .deducted(let deducted): packer.append(time: time, deducted)
+        case .noted(let noted): packer.append(time: time, noted)
         case .held(let hold): packer.append(time: time, hold)
         case .holdEnded(let hold): packer.append(time: time, hold)
         case .holdChanged(let hold): packer.append(time: time, hold)
@@ -118,7 +133,7 @@ struct ReplayRefusalTests {
             write(time, entry, to: &packer)
         }
         #expect(error == nil)
-        #expect(kinds.count == 10, "the history has every kind of entry: \(kinds)")
+        #expect(kinds.count == 12, "the history has every kind of entry: \(kinds)")
     }
 
     @Test("a balance that does not follow is refused, in every kind of entry that has one")
@@ -151,7 +166,10 @@ struct ReplayRefusalTests {
                         case .parkedDiscarded(var end):
                             end.charge.balanceAfter += difference
                             entry = .parkedDiscarded(end)
-                        case .accountOpened, .accountChanged, .held, .holdEnded, .holdChanged:
+                        case .deducted(var deducted):
+                            deducted.balanceAfter += difference
+                            entry = .deducted(deducted)
+                        case .accountOpened, .accountChanged, .noted, .held, .holdEnded, .holdChanged:
                             hasBalance = false
                         }
                     }
@@ -160,6 +178,44 @@ struct ReplayRefusalTests {
                 #expect(isContradiction(error) == hasBalance)
                 if case .contradiction(_, let sequence, _) = error { #expect(sequence == UInt64(place + 1)) }
             }
+        }
+    }
+
+    @Test(
+        "a refund above what remains of its charge is refused, and so is a deduction that draws what is not there"
+    )
+    func acts() throws {
+        let changes: [@Sendable (inout Entry) -> Bool] = [
+            { entry in
+                guard case .granted(var grant) = entry, grant.refundOf != nil else { return false }
+                grant.refundOf?.charged = 29
+                entry = .granted(grant)
+                return true
+            },
+            { entry in
+                guard case .granted(var grant) = entry, grant.refundOf != nil else { return false }
+                grant.refundOf?.sequence = 1 << 40
+                entry = .granted(grant)
+                return true
+            },
+            { entry in
+                guard case .deducted(var deducted) = entry else { return false }
+                deducted.draws = PackedDraws()
+                deducted.amount = 0
+                entry = .deducted(deducted)
+                return true
+            },
+        ]
+        for (number, change) in changes.enumerated() {
+            var isDone = false
+            let error = try replaying(try house()) { _, time, entry, packer in
+                var entry = entry
+                if !isDone { isDone = change(&entry) }
+                write(time, entry, to: &packer)
+            }
+            #expect(
+                isDone && isContradiction(error),
+                "change \(number) comes to \(error.map { "\($0)" } ?? "nothing")")
         }
     }
 

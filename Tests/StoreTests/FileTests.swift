@@ -83,7 +83,10 @@ struct FileTests {
         try queue.close()
         let before = try directory.bytes(file)
         let error = storeError { () throws(StoreError) in try open(file, directory) }
-        #expect(error == .newerSchema(file: file, found: 900, known: file == .ledger ? 1 : 2))
+        #expect(
+            error
+                == .newerSchema(
+                    file: file, found: 900, known: [.ledger: 1, .control: 2, .history: 3][file] ?? 0))
         #expect(try directory.bytes(file) == before)
     }
 
@@ -100,7 +103,10 @@ struct FileTests {
         let before = (try crashed.bytes(file), try crashed.bytes(file, suffix: "-wal"))
         #expect(!before.1.isEmpty)
         let error = storeError { () throws(StoreError) in try open(file, crashed) }
-        #expect(error == .newerSchema(file: file, found: 900, known: file == .ledger ? 1 : 2))
+        #expect(
+            error
+                == .newerSchema(
+                    file: file, found: 900, known: [.ledger: 1, .control: 2, .history: 3][file] ?? 0))
         #expect(try crashed.bytes(file) == before.0)
         #expect(try crashed.bytes(file, suffix: "-wal") == before.1)
     }

@@ -1,4 +1,4 @@
-// `tollgate accounts open|set|show`, `tollgate credits allocate`.
+// `tollgate accounts open|set|show|close`.
 
 import ArgumentParser
 import Platform
@@ -11,7 +11,7 @@ struct Accounts: AsyncParsableCommand {
             An account is a path such as acme/search/alice. It may own a wallet, or
             draw on the nearest one above it; the same goes for its tier.
             """,
-        subcommands: [AccountsOpen.self, AccountsSet.self, AccountsShow.self])
+        subcommands: [AccountsOpen.self, AccountsSet.self, AccountsShow.self, AccountsClose.self])
 }
 
 struct AccountsOpen: AsyncParsableCommand {
@@ -157,6 +157,10 @@ enum AccountText {
                 ("charged so far", try answer.credits("total_charged") + " credits"),
                 ("expired so far", try answer.credits("total_expired") + " credits"),
             ]
+            for (name, label) in [("total_voided", "voided so far"), ("total_deducted", "deducted so far")] {
+                let sum = try answer.credits(name)
+                if sum != "0.00" { rows.append((label, sum + " credits")) }
+            }
             if try answer.optional("next_expiry") != nil {
                 rows.append(("next expiry", try answer.shown("next_expiry")))
             }
@@ -166,20 +170,20 @@ enum AccountText {
     }
 }
 
-struct Credits: AsyncParsableCommand {
+struct AccountsClose: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Gives credit.", subcommands: [CreditsAllocate.self])
-}
-
-struct CreditsAllocate: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "allocate",
-        abstract: "Gives credit to an account's wallet; debt is repaid first.",
+        commandName: "close",
+        abstract: "Closes an account, and everything below it.",
         discussion: """
-            tollgate credits allocate acme 500 --source promo_2026_q1
-            tollgate credits allocate acme 500 --source purchase --idempotency-key invoice-4711
+            tollgate accounts close acme/old --reason "left" --balance forfeit
+            tollgate accounts close acme/old --reason "merged" --balance transfer --to acme
 
-            With an idempotency key it is safe to ask again: nothing is given twice.
+            A balance is never lost by accident: with one, say what becomes of it.
+              keep      it stays, and is there when the account is opened again
+              forfeit   credit is taken back, debt is forgiven
+              transfer  each grant goes over as it is, to an account of the same organisation
+
+            `accounts set PATH --status active` opens it again.
             """)
 
     @OptionGroup var server: AdminOptions
@@ -188,47 +192,34 @@ struct CreditsAllocate: AsyncParsableCommand {
     @Argument(help: "The account's path.")
     var account: String
 
-    @Argument(help: "How much, in credits.")
-    var amount: String
+    @Option(help: ArgumentHelp("What becomes of the balance.", valueName: "keep|forfeit|transfer"))
+    var balance: String?
 
-    @Option(help: "Where the credit comes from, in a word of yours.")
-    var source: String
+    @Option(help: "The account that takes the balance.")
+    var to: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "How it burns and expires; told from the source without it.",
-            valueName: "monthly|promo|bonus|purchased|refund|adjustment"))
-    var kind: String?
-
-    @Option(help: "Why; kept with the grant.")
+    @Option(help: "Why; kept with the change.")
     var reason: String?
 
-    @Option(help: "When what is left expires, such as 2027-01-31T00:00:00Z.")
-    var expiresAt: String?
-
-    @Option(help: "The same key gives the same credit once.")
-    var idempotencyKey: String?
+    @Option(help: "Who asks for it.")
+    var by: String?
 
     func run() async throws {
-        var document: JSONObject = [
-            "account": .string(account), "amount": .string(amount), "source": .string(source),
-        ]
-        if let kind { document["kind"] = .string(kind) }
-        if let reason { document["metadata"] = ["reason": .string(reason)] }
-        if let expiresAt { document["expires_at"] = .string(expiresAt) }
-        let answer = try await server.client.post(
-            "/api/v1/credits/allocate", document, idempotencyKey: idempotencyKey)
+        var document = JSONObject()
+        for (name, value) in [("balance", balance), ("transfer_to", to), ("reason", reason), ("by", by)] {
+            if let value { document[name] = .string(value) }
+        }
+        let answer = try await server.client.post(AccountText.path(account) + "/close", document)
         let (object, rows) = try JSONNode.reading { () throws(JSONError) in
-            let isDuplicate = try answer.field("duplicate").bool()
-            var rows = [
-                ("given", try answer.credits("amount") + " credits, " + (try answer.shown("kind"))),
-                ("balance", try answer.credits("balance") + " credits"),
-            ]
-            if try answer.optional("expires_at") != nil {
-                rows.append(("expires", try answer.shown("expires_at")))
-            }
-            if isDuplicate { rows.append(("note", "given before under this key; nothing was given again")) }
-            return (try answer.object(), rows)
+            let wasClosed = try answer.field("duplicate").bool()
+            return (
+                try answer.object(),
+                [
+                    ("account", "\(account), closed" + (wasClosed ? " already; nothing was changed" : "")),
+                    ("balance before", try answer.credits("balance_before") + " credits"),
+                    ("balance", try answer.credits("balance_after") + " credits"),
+                ]
+            )
         }
         output.show(object, text: facts(rows, indent: ""))
     }

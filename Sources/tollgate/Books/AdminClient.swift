@@ -42,6 +42,14 @@ struct AdminClient: Sendable {
         try document(try await answer(.POST, Self.target(path, query), bytes))
     }
 
+    /// Sends a CSV file, or a slice of one.
+    func post(
+        _ path: String, query: [(String, String)] = [], csv: [UInt8]
+    ) async throws(CommandFailure) -> JSONNode {
+        try document(
+            try await answer(.POST, Self.target(path, query), csv, fields: [("content-type", "text/csv")]))
+    }
+
     /// A document as the bytes it is kept in.
     func bytes(_ path: String, query: [(String, String)] = []) async throws(CommandFailure) -> [UInt8] {
         let answer = try await answer(.GET, Self.target(path, query))
@@ -128,7 +136,9 @@ struct AdminClient: Sendable {
         for (name, value) in fields { head.headers.add(name: name, value: value) }
         let bytes = body ?? []
         if body != nil {
-            head.headers.add(name: "content-type", value: "application/json")
+            if !head.headers.contains(name: "content-type") {
+                head.headers.add(name: "content-type", value: "application/json")
+            }
             head.headers.add(name: "content-length", value: "\(bytes.count)")
         }
         let request = head

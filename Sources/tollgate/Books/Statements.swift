@@ -58,7 +58,7 @@ struct Transactions: AsyncParsableCommand {
                 ("for", .left),
             ], indent: "")
         for row in try answer.field("transactions").array() {
-            var reference = try row.shown("source")
+            var reference = try Self.act(row)
             if try row.optional("model") != nil {
                 let tokens = try row.field("metadata").shown("tokens")
                 reference =
@@ -77,6 +77,19 @@ struct Transactions: AsyncParsableCommand {
         let lag = try answer.wide("history_lag")
         if lag > 0 { lines.append("the history is \(Figures.grouped(lag)) entries behind the ledger") }
         return lines.joined(separator: "\n")
+    }
+}
+
+extension Transactions {
+    /// What an act was for: its source, the request it is about, who and why.
+    static func act(_ row: JSONNode) throws(JSONError) -> String {
+        var words: [String] = []
+        for key in ["source", "request_id", "from", "to", "by"] where try row.optional(key) != nil {
+            words.append((["from", "to", "by"].contains(key) ? "\(key) " : "") + (try row.shown(key)))
+        }
+        let why = try row.shown("reason")
+        if why != "-", !why.isEmpty { words.append("· \(why)") }
+        return words.isEmpty ? "-" : words.joined(separator: " ")
     }
 }
 
@@ -129,6 +142,8 @@ enum BooksText {
             + " = balances \(Figures.grouped(try books.wide("balances")))"
             + " + charged \(Figures.grouped(try books.wide("charged")))"
             + " + expired \(Figures.grouped(try books.wide("expired")))"
+            + " + voided \(Figures.grouped(try books.wide("voided")))"
+            + " + deducted \(Figures.grouped(try books.wide("deducted")))"
     }
 }
 

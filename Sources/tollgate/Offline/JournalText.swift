@@ -69,15 +69,33 @@ struct JournalText {
             object["kind"] = .string("discarded, parked as \(end.parkedSequence)")
             describe(end.charge, in: &object)
         case .granted(let grant):
-            object["kind"] = .string("granted, \(grant.kind.name)")
+            object["kind"] = .string(
+                grant.refundOf.map { "refunded, charged as \($0.sequence)" }
+                    ?? (grant.transferredFrom.isEmpty
+                        ? "granted, \(grant.kind.name)" : "transferred from \(grant.transferredFrom.text)"))
+            if let charge = grant.refundOf { object["request_id"] = .string(charge.requestID.text) }
             object["account"] = .string(grant.path.text)
             object["amount"] = .string(Nanocredits(grant.amount).text)
             object["balance_after"] = .string(Nanocredits(grant.balanceAfter).text)
         case .grantEnded(let ended):
-            object["kind"] = "expired"
+            object["kind"] = ended.cause == .voided ? .string("voided, grant \(ended.grant)") : "expired"
             object["account"] = .string(ended.path.text)
             object["amount"] = .string(Nanocredits(-ended.amount).text)
             object["balance_after"] = .string(Nanocredits(ended.balanceAfter).text)
+        case .deducted(let deducted):
+            object["kind"] =
+                switch deducted.cause {
+                case .manual: "deducted by hand"
+                case .forfeited: "forfeited"
+                case .transferred: .string("transferred to \(deducted.other.text)")
+                }
+            object["account"] = .string(deducted.path.text)
+            object["amount"] = .string(Nanocredits(-deducted.amount).text)
+            object["balance_after"] = .string(Nanocredits(deducted.balanceAfter).text)
+        case .noted(let noted):
+            object["kind"] = .string("noted, \(Nanocredits(noted.amount).text) credits were not charged")
+            object["account"] = .string(noted.path.text)
+            if let charge = noted.charge { object["request_id"] = .string(charge.requestID.text) }
         case .accountOpened(let opened):
             object["kind"] = "account opened"
             object["account"] = .string(opened.path.text)

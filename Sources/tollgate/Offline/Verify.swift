@@ -64,6 +64,8 @@ struct Verify: ParsableCommand {
             "balances_nanocredits": .string("\(report.totals.balances)"),
             "charged_nanocredits": .string("\(report.totals.charged)"),
             "expired_nanocredits": .string("\(report.totals.expired)"),
+            "voided_nanocredits": .string("\(report.totals.voided)"),
+            "deducted_nanocredits": .string("\(report.totals.deducted)"),
             "history_lag": .integer(report.historyLag), "nanoseconds": .integer(nanoseconds),
         ]
     }

@@ -8,6 +8,7 @@
 // and its line, so that reporting the same file again charges nothing twice.
 
 import Bytes
+import CSV
 import StrictJSON
 import TollgateClient
 

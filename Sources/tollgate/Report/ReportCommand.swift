@@ -1,5 +1,6 @@
 // `tollgate report`: tells the gateway what requests used, one from flags or many from a file.
 
+import CSV
 import ArgumentParser
 import Platform
 import StrictJSON

@@ -36,6 +36,9 @@ enum Console {
     /// A person is watching: progress may be drawn over itself.
     static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 
+    /// A person can be asked.
+    static var canAsk: Bool { isatty(STDIN_FILENO) == 1 && isTerminal }
+
     static func exit(_ code: Int32) -> Never {
         fflush(nil)
         Glibc.exit(code)

@@ -16,6 +16,16 @@ enum Figures {
         grouped(digits: DecimalText.format(nanocredits, places: Nanocredits.places))
     }
 
+    /// An exact sum with two decimals at least, as documents have it.
+    static func decimal(_ value: Int128, places: Int) -> String {
+        DecimalText.format(value, places: places, decimalsMin: 2)
+    }
+
+    /// The same for people.
+    static func money(_ value: Int128, places: Int) -> String {
+        grouped(digits: decimal(value, places: places))
+    }
+
     /// Credits to the hundredth, for tables; sums are made before, from exact amounts.
     static func roundedCredits(_ nanocredits: Int128) -> String {
         let hundredth: Int128 = 10_000_000
