@@ -280,6 +280,10 @@ extension ShardState {
             let (time, entry) = try fields.holdChanged()
             try check(entry)
             applyHoldChanged(entry, time: time)
+        case .budgetSet:
+            let (time, entry) = try fields.budgetSet()
+            try check(entry)
+            applyBudgetSet(entry, time: time)
         }
     }
 
@@ -320,7 +324,7 @@ extension ShardState {
                 eventTime: try RecordContent.eventTime(of: entry.charge.content))
         case .grantedByAct, .transferredIn, .grantVoided, .deducted, .noted:
             try rememberAct(kind, sequence: at, fields: &fields)
-        case .grantEnded, .accountOpened, .accountChanged, .held, .holdChanged:
+        case .grantEnded, .accountOpened, .accountChanged, .held, .holdChanged, .budgetSet:
             break
         }
     }
