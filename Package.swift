@@ -128,6 +128,7 @@ let package = Package(
             name: "TransportTests",
             dependencies: [
                 "Transport", "TollgateClient", "Wire", .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: settings),
         .testTarget(

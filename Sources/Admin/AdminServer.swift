@@ -37,10 +37,10 @@ public struct AdminSettings: Hashable, Sendable {
 public struct AdminStatus: Sendable {
     /// The version of the program.
     public var version: String
-    /// Connections of the framed protocol that are open now.
-    public var connections: @Sendable () -> Int
+    /// The connections of the framed protocol, now.
+    public var connections: @Sendable () -> ConnectionFigures
 
-    public init(version: String, connections: @escaping @Sendable () -> Int) {
+    public init(version: String, connections: @escaping @Sendable () -> ConnectionFigures) {
         self.version = version
         self.connections = connections
     }

@@ -17,13 +17,16 @@ extension AdminDesk {
     /// `GET /readyz`: 200 while reports are recorded, else 503 `NOT_READY` with every reason.
     func ready(_ request: AdminRequest) throws(RequestProblem) -> Reply {
         try request.expectParameters()
-        let reasons = Self.reasonsNotReady(gateway.figures(), isReady: gateway.isReady)
+        let reasons = Self.reasonsNotReady(
+            gateway.figures(), status.connections(), isReady: gateway.isReady)
         guard reasons.isEmpty else { throw .notReady(reasons) }
         return Reply(["status": "ready"])
     }
 
     /// Why reports are not recorded now; empty while they are.
-    static func reasonsNotReady(_ figures: GatewayFigures, isReady: Bool) -> [String] {
+    static func reasonsNotReady(
+        _ figures: GatewayFigures, _ connections: ConnectionFigures, isReady: Bool
+    ) -> [String] {
         var reasons: [String] = []
         if figures.isDiskFull {
             reasons.append(
@@ -31,6 +34,11 @@ extension AdminDesk {
         }
         if figures.isOverloaded {
             reasons.append("the history is so far behind that the journal may not grow: it goes on by itself")
+        }
+        if connections.refusesCalls {
+            reasons.append(
+                "connections hold almost as much memory as transport.memory_bytes_max allows: it goes on by itself"
+            )
         }
         if !isReady, !figures.isDiskFull { reasons.append("the gateway is draining before it stops") }
         return reasons

@@ -33,7 +33,8 @@ extension AdminDesk {
         text.seconds(
             "metering_uptime_seconds", .gauge, "Time since this server started.",
             nanoseconds: uptimeNanoseconds)
-        let isReady = Self.reasonsNotReady(figures, isReady: gateway.isReady).isEmpty
+        let connections = status.connections()
+        let isReady = Self.reasonsNotReady(figures, connections, isReady: gateway.isReady).isEmpty
         text.single("metering_ready", .gauge, "1 while reports are recorded.", isReady ? 1 : 0)
         text.single(
             "metering_disk_full", .gauge, "1 while there is no room for the next journal segment.",
@@ -42,7 +43,8 @@ extension AdminDesk {
             "metering_overloaded", .gauge, "1 while reports are refused because history is too far behind.",
             figures.isOverloaded ? 1 : 0)
         text.single(
-            "metering_connections", .gauge, "Open connections of the framed protocol.", status.connections())
+            "metering_connections", .gauge, "Open connections of the framed protocol.", connections.open)
+        Self.addMemory(connections, to: &text)
         text.single(
             "metering_malformed_frames_total", .counter, "Frames that could not be read.",
             figures.malformedFrames)
@@ -53,6 +55,30 @@ extension AdminDesk {
             "metering_recovery_entries", .gauge, "Journal entries read at the last start.",
             gateway.recovery.entries)
         text.single("metering_epoch", .gauge, "Starts of this data directory.", gateway.recovery.epoch)
+    }
+
+    private static func addMemory(_ connections: ConnectionFigures, to text: inout MetricsText) {
+        text.single(
+            "metering_connection_memory_bytes", .gauge,
+            "What connections hold, with the entries that wait for the journal.", connections.memoryBytes)
+        text.single(
+            "metering_connection_memory_bytes_max", .gauge,
+            "The most that they may: transport.memory_bytes_max.",
+            connections.memoryBytesMax)
+        text.single(
+            "metering_overload_rung", .gauge,
+            "Short of that memory: 1 new connections wait, 2 new calls are refused, 3 stalled connections are"
+                + " closed; else 0.", connections.overloadRung)
+        text.single(
+            "metering_overload_accept_pauses_total", .counter,
+            "Times that new connections had to wait for it.",
+            connections.acceptPauses)
+        text.single(
+            "metering_overload_refused_calls_total", .counter, "Calls refused for lack of it.",
+            connections.refusedCalls)
+        text.single(
+            "metering_overload_closed_connections_total", .counter,
+            "Connections closed for lack of it, because they did not read.", connections.closedForMemory)
     }
 
     private static func addReports(_ reports: ReportCounts, to text: inout MetricsText) {

@@ -10,7 +10,8 @@ extension AdminDesk {
     func serverStatus(_ request: AdminRequest) throws(RequestProblem) -> Reply {
         try request.expectParameters()
         let figures = gateway.figures()
-        let reasons = Self.reasonsNotReady(figures, isReady: gateway.isReady)
+        let connections = status.connections()
+        let reasons = Self.reasonsNotReady(figures, connections, isReady: gateway.isReady)
         return Reply([
             "version": .string(status.version),
             "uptime_seconds": .integer(uptimeNanoseconds / 1_000_000_000),
@@ -20,7 +21,7 @@ extension AdminDesk {
             "credit_value_usd": .dollars(gateway.settings.creditValue.picodollarsPerCredit),
             "epoch": .integer(gateway.recovery.epoch),
             "recovery": .object(Self.recovery(gateway.recovery, priority: gateway.journalPriority)),
-            "figures": .object(Self.figures(figures, connections: status.connections())),
+            "figures": .object(Self.figures(figures, connections: connections)),
         ])
     }
 
@@ -51,10 +52,17 @@ extension AdminDesk {
         ]
     }
 
-    private static func figures(_ figures: GatewayFigures, connections: Int) -> JSONObject {
+    private static func figures(_ figures: GatewayFigures, connections: ConnectionFigures) -> JSONObject {
         let reports = figures.reports
         return [
-            "connections": .integer(connections),
+            "connections": .integer(connections.open),
+            "connections_memory": [
+                "bytes": .integer(connections.memoryBytes), "bytes_max": .integer(connections.memoryBytesMax),
+                "overload_rung": .integer(connections.overloadRung),
+                "accept_pauses": .integer(connections.acceptPauses),
+                "refused_calls": .integer(connections.refusedCalls),
+                "closed_connections": .integer(connections.closedForMemory),
+            ],
             "reports": [
                 "charged": .integer(reports.charged), "parked": .integer(reports.parked),
                 "duplicates": .integer(reports.duplicates), "refused": .integer(reports.refused),

@@ -157,6 +157,9 @@ public final class Gateway: Sendable {
     /// The journal is so far behind that connections should not be read.
     public var isCongested: Bool { feed.isCongested }
 
+    /// Bytes of entries that wait for the journal.
+    public var stagedBytes: Int { feed.waitingBytes }
+
     /// Asks to hear of every cycle that becomes durable.
     public func add(_ listener: any DurabilityListener) { feed.durability.add(listener) }
 

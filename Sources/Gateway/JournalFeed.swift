@@ -35,6 +35,9 @@ final class JournalFeed: JournalSource {
         return cycle
     }
 
+    /// Bytes of entries that wait for the journal.
+    var waitingBytes: Int { stagedBytes.load(ordering: .relaxed) }
+
     /// More waits for the journal than the bound; false again when half of it has been taken.
     var isCongested: Bool { congested.load(ordering: .relaxed) }
 

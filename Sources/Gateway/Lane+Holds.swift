@@ -23,8 +23,10 @@ extension Lane {
                 .invalidArgument, field: .eventTime, found: record.eventTime.microseconds, expected: latest)
             return prepared
         }
-        ledger.prefetchSlots(prepared.keys)
         prepared.keys.hold = maker.hold(terms.holdID, organisation: prepared.keys.organisation)
+        // It will be looked for among the ids, where the end of an earlier one would be.
+        prepared.keys.request = prepared.keys.hold
+        ledger.prefetch(prepared.keys)
         signing.clear()
         signing.append(prefixed: terms.account)
         signing.append(byte: terms.source.rawValue)
@@ -47,10 +49,16 @@ extension Lane {
     ) -> HoldDecision {
         if let fault = prepared.fault { return refused(fault) }
         if let closed = gateway.admissionFault() { return refused(closed) }
-        var record = record
-        if record.eventTime.microseconds <= 0 { record.eventTime = now }
-        let decision = ledger.hold(
-            terms, keys: HoldKeys(prepared.keys), record: record, book: book, now: now, mark: &mark)
+        let decision: HoldDecision
+        if record.eventTime.microseconds <= 0, terms.amount == nil {
+            var record = record
+            record.eventTime = now
+            decision = ledger.hold(
+                terms, keys: HoldKeys(prepared.keys), record: record, book: book, now: now, mark: &mark)
+        } else {
+            decision = ledger.hold(
+                terms, keys: HoldKeys(prepared.keys), record: record, book: book, now: now, mark: &mark)
+        }
         switch decision {
         case .done(let receipt):
             if !receipt.duplicate { counts.holds += 1 }

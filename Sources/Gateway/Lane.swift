@@ -92,6 +92,7 @@ public struct Lane: ~Copyable {
         prepared.keys.request = maker.request(record.requestID, organisation: prepared.keys.organisation)
         if !record.holdID.isEmpty {
             prepared.keys.hold = maker.hold(record.holdID, organisation: prepared.keys.organisation)
+            ledger.prefetchID(prepared.keys.hold, keys: prepared.keys)
         }
         ledger.prefetch(prepared.keys)
         prepared.contentStart = contents.count
@@ -125,6 +126,9 @@ public struct Lane: ~Copyable {
         guard count > 1 else { return }
         for index in 0..<count where prepared(index).fault == nil {
             ledger.prefetchAccount(prepared(index).keys)
+        }
+        for index in 0..<count where prepared(index).keys.isAboutHold && prepared(index).fault == nil {
+            ledger.prefetchHold(prepared(index).keys)
         }
     }
 

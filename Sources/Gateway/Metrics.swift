@@ -27,6 +27,38 @@ public struct GatewayFigures: Sendable {
     public var now: Int64
 }
 
+/// What the edge that serves frames says of itself.
+public struct ConnectionFigures: Hashable, Sendable {
+    /// Connections open now.
+    public var open: Int
+    /// What they hold, with the entries that wait for the journal, and its bound.
+    public var memoryBytes: Int
+    public var memoryBytesMax: Int
+    /// 0 with plenty of memory; 1: new connections wait; 2: new calls are refused; 3: connections that do not
+    /// read are closed.
+    public var overloadRung: Int
+    public var refusesCalls: Bool
+    /// How often accepting was paused, and how many calls were refused and connections closed, because memory
+    /// was short.
+    public var acceptPauses: Int
+    public var refusedCalls: Int
+    public var closedForMemory: Int
+
+    public init(
+        open: Int, memoryBytes: Int = 0, memoryBytesMax: Int = 0, overloadRung: Int = 0,
+        refusesCalls: Bool = false, acceptPauses: Int = 0, refusedCalls: Int = 0, closedForMemory: Int = 0
+    ) {
+        self.open = open
+        self.memoryBytes = memoryBytes
+        self.memoryBytesMax = memoryBytesMax
+        self.overloadRung = overloadRung
+        self.refusesCalls = refusesCalls
+        self.acceptPauses = acceptPauses
+        self.refusedCalls = refusedCalls
+        self.closedForMemory = closedForMemory
+    }
+}
+
 extension Gateway {
     /// Gathers the figures. Locks each shard for a moment.
     public func figures() -> GatewayFigures {

@@ -65,21 +65,28 @@ extension BytePacker {
     }
 
     mutating func append(time: Timestamp, _ entry: HoldOpenedEntry) {
-        let start = beginEntry(.held)
-        append(time.microseconds)
-        append(entry.account)
-        append(entry.wallet)
-        append(UInt64(entry.walletPathCount))
-        append(key: entry.key)
-        append(fixed: entry.digest)
-        append(UInt64(entry.amount))
-        append(entry.expiresAt.microseconds)
-        append(byte: (entry.source == .byok ? 1 : 0) | entry.policy.rawValue << 1)
-        append(UInt64(entry.tokens))
-        append(fixed: entry.provider)
-        append(fixed: entry.model)
-        append(prefixed: entry.path)
-        append(prefixed: entry.id)
+        let start = count
+        // A head, five fixed words, ten numbers and a byte, beside the texts.
+        append(bytesMax: entry.path.count + entry.id.count + 64 + 12 * BytePacker.numberBytesMax) { packer in
+            packer.append(byte: 0)
+            packer.append(byte: 0)
+            packer.append(byte: EntryKind.held.rawValue)
+            packer.append(time.microseconds)
+            packer.append(entry.account)
+            packer.append(entry.wallet)
+            packer.append(UInt64(entry.walletPathCount))
+            packer.append(fixed: entry.key.low)
+            packer.append(fixed: entry.key.high)
+            packer.append(fixed: entry.digest)
+            packer.append(UInt64(entry.amount))
+            packer.append(entry.expiresAt.microseconds)
+            packer.append(byte: (entry.source == .byok ? 1 : 0) | entry.policy.rawValue << 1)
+            packer.append(UInt64(entry.tokens))
+            packer.append(fixed: entry.provider)
+            packer.append(fixed: entry.model)
+            packer.append(prefixed: entry.path)
+            packer.append(prefixed: entry.id)
+        }
         endEntry(from: start)
     }
 

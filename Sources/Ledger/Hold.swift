@@ -117,14 +117,21 @@ struct RememberedHold: Hashable {
 }
 
 /// An id of at most 128 bytes, in its place.
+@safe
 struct HoldID: BitwiseCopyable {
     private var bytes = InlineArray<128, UInt8>(repeating: 0)
-    private(set) var count: UInt8 = 0
+    private var count: UInt8 = 0
 
-    init(_ id: ByteView) {
+    init(_ id: ByteView) { set(id) }
+
+    /// Takes another id; only the bytes that it has are written.
+    @inline(__always)
+    mutating func set(_ id: ByteView) {
         precondition(id.count <= HoldLimits.idBytesMax)
         count = UInt8(id.count)
-        for index in 0..<id.count { bytes[index] = id[index] }
+        unsafe withUnsafeMutableBytes(of: &bytes) { room in
+            unsafe room.copyMemory(from: id.buffer)
+        }
     }
 
     /// Lends the id.
@@ -161,7 +168,6 @@ struct HoldRow: BitwiseCopyable {
     var previous = AccountRow.none
     /// Where it stands in the table's order of expiry.
     var place: UInt32 = 0
-    var id: HoldID
 }
 
 /// An open hold as people see it. Amounts are in nanocredits.

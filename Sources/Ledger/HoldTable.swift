@@ -1,6 +1,6 @@
 // The open holds of one shard: found by key, and by which lease ends first.
 //
-//      rows     a slab, freed rows linked into a list
+//      rows     a slab, freed rows linked into a list; beside it their ids, which are seldom looked at
 //      slots    key → row: linear probing, and removal moves back what was put off
 //      due      a binary heap of (lease end, row); each row knows its place in it, so one that ends
 //               early leaves at once and nothing stale is kept
@@ -8,12 +8,14 @@
 // Leases are mostly alike, so a new hold goes to the end of the heap and stays there.
 
 import Bytes
+import CPlatform
 import Pricing
 
 /// Open holds. Not thread-safe: the shard's lock guards it.
 @safe
 struct HoldTable: ~Copyable, @unchecked Sendable {
     private var rows = Slab<HoldRow>()
+    private var ids = Slab<HoldID>()
     private var firstFree = AccountRow.none
     private(set) var count = 0
 
@@ -44,6 +46,9 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
         @inline(__always) unsafeMutableAddress { unsafe rows.address(of: number) }
     }
 
+    /// The id of a hold.
+    func id(_ number: UInt32) -> HoldID { ids[number] }
+
     /// When the first lease ends; `distantFuture` without a hold.
     @inline(__always)
     var nextExpiry: Timestamp { due.isEmpty ? .distantFuture : due[0].at }
@@ -63,6 +68,15 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
         }
     }
 
+    /// Asks for the row of a hold, if it is where it would be first.
+    @inline(__always)
+    func prefetch(_ key: Hash128) {
+        let row = unsafe slots[home(key)]
+        guard row != AccountRow.none else { return }
+        unsafe tollgate_prefetch(UnsafeRawPointer(rows.address(of: row)))
+        unsafe tollgate_prefetch(UnsafeRawPointer(rows.address(of: row)) + 64)
+    }
+
     /// Calls `body` with every open hold, in the order in which their leases end, roughly.
     func forEach(_ body: (UInt32, HoldRow) -> Void) {
         for entry in due { body(entry.row, rows[entry.row]) }
@@ -72,17 +86,19 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     private func home(_ key: Hash128) -> Int { Int(truncatingIfNeeded: key.low) & mask }
 
     /// Adds a hold whose key is not there yet. O(1) expected, O(log n) for a lease shorter than others.
-    mutating func insert(_ row: HoldRow) -> UInt32 {
+    mutating func insert(_ row: HoldRow, id: ByteView) -> UInt32 {
         if (count + 1) * 2 > mask + 1 { grow() }
         var row = row
         row.place = UInt32(due.count)
         let number: UInt32
         if firstFree == AccountRow.none {
             number = rows.append(row)
+            _ = ids.append(HoldID(id))
         } else {
             number = firstFree
             firstFree = rows[number].next
             rows[number] = row
+            ids[number].set(id)
         }
         place(number)
         count += 1

@@ -51,13 +51,12 @@ extension Ledger {
         mark: inout AnswerMark
     ) -> HoldDecision {
         let number = shard(of: holdKeys.organisation)
-        let names = (provider: keys.name(record.provider), model: keys.name(record.model))
         let othersOpen = openHolds.load(ordering: .relaxed)
         return shards[number].state.withLock { state in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
             let before = state.holds.count
             let answer = state.hold(
-                terms, keys: holdKeys, record: record, names: names, book: book, now: now,
+                terms, keys: holdKeys, record: record, book: book, now: now,
                 openMax: max(0, holdsMax - othersOpen + before))
             count(state.holds.count - before)
             mark.include(state)
@@ -129,12 +128,12 @@ extension Ledger {
         for number in shards.indices {
             shards[number].state.withLock { state in
                 mark.include(state)
-                state.holds.forEach { _, row in
+                state.holds.forEach { number, row in
                     let account = state.path(of: row.account)
                     if let path, account != path, !account.isBelow(path) { return }
                     found.append(
                         OpenHold(
-                            id: row.id.withView { Array($0) }, account: Array(account),
+                            id: state.holds.id(number).withView { Array($0) }, account: Array(account),
                             wallet: Array(state.path(of: row.wallet)), source: row.source, policy: row.policy,
                             amount: row.amount, openedAt: row.openedAt, expiresAt: row.expiresAt,
                             sequence: row.sequence))

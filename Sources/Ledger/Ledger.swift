@@ -78,6 +78,16 @@ public final class Ledger: Sendable {
         shards.prefetch(number)
     }
 
+    /// Asks for the line of another id of the same organisation: that of the hold that a record settles.
+    @inline(__always)
+    public func prefetchID(_ key: Hash128, keys: RecordKeys) {
+        let number = shard(of: keys.organisation)
+        let ids = lookahead[number].idSlots.load(ordering: .relaxed)
+        let bucket = IdempotencyTable.bucket(
+            of: key.low, count: lookahead[number].idBuckets.load(ordering: .relaxed))
+        unsafe tollgate_prefetch(UnsafeRawPointer(bitPattern: ids + 64 * UInt(bitPattern: bucket)))
+    }
+
     /// Asks for the cache lines that a quote will need: those of a report without its id.
     @inline(__always)
     public func prefetchSlots(_ keys: RecordKeys) {
@@ -95,6 +105,12 @@ public final class Ledger: Sendable {
     @inline(__always)
     public func prefetchAccount(_ keys: RecordKeys) {
         shards[shard(of: keys.organisation)].state.withLock { $0.prefetchAccount(keys.account) }
+    }
+
+    /// Asks for what a hold or its settlement needs beside that, whose place is in the account's row.
+    @inline(__always)
+    public func prefetchHold(_ keys: RecordKeys) {
+        shards[shard(of: keys.organisation)].state.withLock { $0.prefetchHold(keys) }
     }
 
     /// Whether a record may be older than what is remembered, so that history should be asked first.

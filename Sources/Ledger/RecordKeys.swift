@@ -16,6 +16,9 @@ public struct RecordKeys: Hashable, Sendable {
     /// Of the record's canonical form.
     public var digest: UInt64
 
+    /// Whether the record settles a hold, or asks for one.
+    @inlinable public var isAboutHold: Bool { hold.low != 0 || hold.high != 0 }
+
     public static let none = RecordKeys(
         organisation: Hash128(low: 0, high: 0), account: Hash128(low: 0, high: 0),
         request: Hash128(low: 0, high: 0), digest: 0)

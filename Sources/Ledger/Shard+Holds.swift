@@ -29,7 +29,7 @@ public struct HoldKeys: Hashable, Sendable {
 extension ShardState {
     /// Sets credit aside. O(depth of the path + grants drawn), O(log n) in the open holds of the shard.
     mutating func hold(
-        _ terms: HoldTerms, keys: HoldKeys, record: UsageRecord, names: (provider: UInt64, model: UInt64),
+        _ terms: HoldTerms, keys: HoldKeys, record: UsageRecord,
         book: PriceBook, now: Timestamp, openMax: Int
     ) -> HoldDecision {
         let time = entryTime(now)
@@ -101,9 +101,9 @@ extension ShardState {
         entry.policy = terms.policy
         if terms.amount == nil {
             entry.tokens = record.usage.inputTokens + record.usage.outputTokens
-            (entry.provider, entry.model) = names
         }
-        entry.path = path(of: account)
+        // The request has the same bytes at hand, unless the account was found under another path.
+        entry.path = accounts[account].hash == keys.account ? terms.account : path(of: account)
         entry.id = terms.holdID
         staged.append(time: time, entry)
         didStage()
@@ -168,7 +168,7 @@ extension ShardState {
         entry.amount = amount
         entry.expiresAt = expiresAt
         entry.path = path(of: row.account)
-        row.id.withView { id in
+        holds.id(number).withView { id in
             entry.id = id
             staged.append(time: time, entry)
             didStage()
@@ -222,7 +222,7 @@ extension ShardState {
         entry.amount = row.amount
         entry.path = path(of: row.account)
         entry.reason = reason
-        row.id.withView { id in
+        holds.id(number).withView { id in
             entry.id = id
             staged.append(time: time, entry)
             didStage()
@@ -335,15 +335,14 @@ extension ShardState {
         let time = entryTime(now)
         expireHolds(until: time)
         if let number = holds.find(key) {
-            let row = holds[number]
-            guard row.account == entry.account else {
+            guard holds[number].account == entry.account else {
                 return .refused(Refusal(.holdNotFound, field: .account))
             }
-            guard row.source == record.credentialSource else {
+            guard holds[number].source == record.credentialSource else {
                 return .refused(Refusal(.credentialMismatch, field: .credentialSource))
             }
             entry.hold = key
-            entry.holdReleased = row.amount
+            entry.holdReleased = holds[number].amount
         } else {
             switch ids.hold(key)?.state {
             case .settled: return .refused(Refusal(.holdAlreadySettled, field: .holdID))

@@ -11,7 +11,7 @@ extension ShardState {
                 key: entry.key, digest: entry.digest, sequence: sequence, amount: entry.amount,
                 expiresAt: entry.expiresAt, openedAt: time, tokens: entry.tokens, provider: entry.provider,
                 model: entry.model, account: entry.account, wallet: entry.wallet, source: entry.source,
-                policy: entry.policy, id: HoldID(entry.id)))
+                policy: entry.policy), id: entry.id)
         markDirty(entry.wallet)
     }
 
@@ -35,35 +35,46 @@ extension ShardState {
     /// Takes an open hold away and remembers how it ended. The entry that ends it was counted already.
     mutating func endHold(_ key: Hash128, as state: HoldState) {
         guard let number = holds.find(key) else { preconditionFailure("a hold that ends is open") }
-        let row = holds[number]
-        changeHeld(by: -row.amount, of: row.wallet)
-        totals.holds -= 1
-        let side = accounts[row.wallet].side
-        if row.next != AccountRow.none { holds[row.next].previous = row.previous }
-        if row.previous == AccountRow.none {
-            sides[side].firstHold = row.next
-        } else {
-            holds[row.previous].next = row.next
-        }
-        holds.remove(number)
-        markDirty(row.wallet)
-        remember(
-            key, RememberedHold(digest: row.digest, sequence: sequence, state: state, amount: row.amount))
+        let past = closeHold(number, as: state)
+        // While it was open nothing was remembered under its key.
+        guard ids.count < idsMax || makeRoomForID() else { return }
+        ids.insert(key, hold: past)
     }
 
-    /// Remembers how a hold ended, unless there is no room: then it is forgotten at once.
+    private mutating func closeHold(_ number: UInt32, as state: HoldState) -> RememberedHold {
+        let (wallet, amount, next, previous) = (
+            holds[number].wallet, holds[number].amount, holds[number].next, holds[number].previous
+        )
+        let past = RememberedHold(
+            digest: holds[number].digest, sequence: sequence, state: state, amount: amount)
+        changeHeld(by: -amount, of: wallet)
+        totals.holds -= 1
+        if next != AccountRow.none { holds[next].previous = previous }
+        if previous == AccountRow.none {
+            sides[accounts[wallet].side].firstHold = next
+        } else {
+            holds[previous].next = next
+        }
+        holds.remove(number)
+        markDirty(wallet)
+        return past
+    }
+
+    /// Remembers how a hold ended that replay does not apply, unless there is no room, or an open hold has the
+    /// id again.
     mutating func remember(_ key: Hash128, _ hold: RememberedHold) {
+        if holds.find(key) != nil { return }
         if ids.replace(key, hold: hold) { return }
         guard ids.count < idsMax || makeRoomForID() else { return }
         ids.insert(key, hold: hold)
     }
 
-    private mutating func add(_ row: HoldRow) {
+    private mutating func add(_ row: HoldRow, id: ByteView) {
         let side = makeSide(of: row.wallet)
         var row = row
         row.next = sides[side].firstHold
         row.previous = AccountRow.none
-        let number = holds.insert(row)
+        let number = holds.insert(row, id: id)
         if row.next != AccountRow.none { holds[row.next].previous = number }
         sides[side].firstHold = number
         changeHeld(by: row.amount, of: row.wallet)
@@ -107,7 +118,7 @@ extension ShardState {
         }
         guard holds[number].amount == amount else {
             throw contradiction(
-                "the hold \(holds[number].id.withView { $0.text }) has \(holds[number].amount) nanocredits, its"
+                "the hold \(holds.id(number).withView { $0.text }) has \(holds[number].amount) nanocredits, its"
                     + " end releases \(amount)")
         }
     }
@@ -130,7 +141,7 @@ extension ShardState {
             packer.append(UInt64(row.tokens))
             packer.append(fixed: row.provider)
             packer.append(fixed: row.model)
-            row.id.withView { packer.append(prefixed: $0) }
+            holds.id(number).withView { packer.append(prefixed: $0) }
             number = row.next
         }
     }
@@ -138,7 +149,7 @@ extension ShardState {
     mutating func restoreHolds(
         of wallet: UInt32, from fields: inout ByteUnpacker
     ) throws(UnpackingError) {
-        var rows: [HoldRow] = []
+        var rows: [(row: HoldRow, id: ByteView)] = []
         while !fields.isAtEnd {
             let at = fields.offset
             let key = try fields.key()
@@ -157,19 +168,22 @@ extension ShardState {
                 throw UnpackingError(offset: at)
             }
             rows.append(
-                HoldRow(
-                    key: key, digest: digest, sequence: sequence, amount: amount, expiresAt: expiresAt,
-                    openedAt: openedAt, tokens: tokens, provider: provider, model: model, account: account,
-                    wallet: wallet, source: words & 1 == 0 ? .platform : .byok,
-                    policy: words & 2 == 0 ? .strict : .clip, id: HoldID(id)))
+                (
+                    HoldRow(
+                        key: key, digest: digest, sequence: sequence, amount: amount, expiresAt: expiresAt,
+                        openedAt: openedAt, tokens: tokens, provider: provider, model: model,
+                        account: account,
+                        wallet: wallet, source: words & 1 == 0 ? .platform : .byok,
+                        policy: words & 2 == 0 ? .strict : .clip), id
+                ))
         }
         var sum: Int64 = held(of: wallet)
         // Each goes to the front of the list, so the last comes first.
-        for row in rows.reversed() {
+        for (row, id) in rows.reversed() {
             let (next, overflow) = sum.addingReportingOverflow(row.amount)
             guard !overflow else { throw UnpackingError(offset: 0) }
             sum = next
-            add(row)
+            add(row, id: id)
         }
     }
 }

@@ -4,6 +4,7 @@
 //      section:  tag | length | fields
 
 import Bytes
+import CPlatform
 
 /// The rare parts of an account's state. Amounts are in nanocredits.
 struct SideRow: BitwiseCopyable {
@@ -56,6 +57,18 @@ extension ShardState {
         let sum =
             unsafe Int128(row.pointee.balance) + Int128(row.pointee.overdraftLimit) - Int128(held(of: wallet))
         return Int64(clamping: sum)
+    }
+
+    /// Asks for what a hold or a settlement needs beside the account's row, which is in the cache.
+    @inline(__always)
+    func prefetchHold(_ keys: RecordKeys) {
+        if let account = find(keys.account), let wallet = standing(of: account).wallet {
+            let side = accounts[wallet].side
+            if side != AccountRow.none {
+                unsafe tollgate_prefetch(UnsafeRawPointer(sides.address(of: side)))
+            }
+        }
+        holds.prefetch(keys.hold)
     }
 
     /// Packs the sections of an account that has a side row.

@@ -27,7 +27,7 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     /// When the first of the unhandled bytes came.
     private var unhandledSince = NIODeadline.now()
     /// Whole frames among the unhandled bytes wait for others to be answered.
-    private var isFull = false
+    private(set) var isFull = false
     private var isInputClosed = false
     /// The answers of the turn under way, and what they wait for.
     private var answers = Answers(output: NIOOutput(ByteBuffer()))
@@ -36,14 +36,23 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     /// Answers that wait for the journal, oldest first.
     private var held: CircularBuffer<HeldAnswers> = []
     /// Calls read and not answered yet, those that wait for history included.
-    private var inFlight = 0
-    private var wantsRead = false
+    private(set) var inFlight = 0
+    /// A read was asked for and is put off.
+    var wantsRead = false
     private var isClosing = false
     /// Since when the connection only waits for the socket to take the last answers.
-    private var lastFlushSince: NIODeadline?
-    private var lastRead = NIODeadline.now()
-    private var partialSince: NIODeadline?
-    private var stalledSince: NIODeadline?
+    private(set) var lastFlushSince: NIODeadline?
+    private(set) var lastRead = NIODeadline.now()
+    /// The frame that has begun to arrive.
+    var partial: PartialFrame?
+    private(set) var stalledSince: NIODeadline?
+    /// What the connection holds, and what of it the loop has counted.
+    private(set) var memory = ConnectionMemory()
+    private var countedBytes = 0
+    /// When the socket last took an answer, while it has not taken all.
+    private(set) var unsentSince = NIODeadline.now()
+    /// As long as the answers of the last read: room for those of the next is taken at once.
+    private var answerBytesUsual = 0
 
     private struct HeldAnswers {
         var cycle: UInt64
@@ -65,9 +74,12 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         isClosing = true
-        server.remove(self)
         held.removeAll()
+        unhandled = nil
         self.context = nil
+        memory = ConnectionMemory()
+        countMemory()
+        server.remove(self)
         context.fireChannelInactive()
     }
 
@@ -91,50 +103,13 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     func close() { context?.close(promise: nil) }
 
     /// Whether calls wait for their answer, or answers for the socket.
-    var isBusy: Bool { inFlight > 0 || isAnswering || unsentBytes > 0 }
-
-    /// Bytes handed to the socket and not taken by it.
-    private var unsentBytes: Int {
-        guard let context, let options = context.channel.syncOptions else { return 0 }
-        do {
-            return try options.getOption(.bufferedWritableBytes)
-        } catch {
-            return 0  // The channel is closed: nothing is sent any more.
-        }
-    }
+    var isBusy: Bool { inFlight > 0 || isAnswering || memory.unsent > 0 }
 
     func beginDrain() {
         guard context != nil, !isClosing else { return }
         server.desk.encoder.append(
             draining: "the gateway is stopping; send new calls elsewhere", to: &answers.output)
         answerAtEndOfTurn(AnswerMark())
-    }
-
-    /// Looks every second for a frame that stays incomplete, a client that does not read, and silence.
-    private func scheduleWatch(_ context: ChannelHandlerContext) {
-        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.eventLoop.scheduleTask(in: .seconds(1)) {
-            let connection = bound.value
-            guard let context = connection.context else { return }
-            let now = NIODeadline.now()
-            let limits = connection.server.limits
-            if connection.wantsRead, connection.partialSince != nil {
-                // It is this side that does not read: the rest of the frame may have been sent long ago.
-                connection.partialSince = now
-            }
-            if let since = connection.partialSince, now - since > .seconds(limits.partialFrameSecondsMax) {
-                connection.refusePartial()
-            }
-            if let since = connection.stalledSince ?? connection.lastFlushSince,
-                now - since > .seconds(limits.writeStallSecondsMax)
-            {
-                return context.close(promise: nil)
-            }
-            if connection.inFlight == 0, now - connection.lastRead > .seconds(limits.idleSecondsMax) {
-                return context.close(promise: nil)
-            }
-            connection.scheduleWatch(context)
-        }
     }
 
     // MARK: - Reading
@@ -163,15 +138,18 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     /// Handles the whole frames at the front of `received`, and keeps the rest. The first `earlierCount` bytes
     /// have been here since `unhandledSince`.
     private func handle(_ received: inout ByteBuffer, earlierCount: Int) {
+        answers.output.reserve(answerBytesUsual)
         let callsMax = max(server.limits.inFlightMax - inFlight, 0)
+        let isRefusing = server.memory.rung >= .refusesCalls
         let outcome = unsafe received.withUnsafeReadableBytes { bytes in
             server.desk.handle(
                 ReceivedBytes(
                     all: unsafe ByteView(bytes), earlierCount: earlierCount, earlierSince: unhandledSince,
-                    callsMax: callsMax), answers: &answers)
+                    callsMax: callsMax, isRefusing: isRefusing), answers: &answers)
         }
         received.moveReaderIndex(forwardBy: outcome.consumed)
-        if outcome.consumed > 0 { partialSince = nil }
+        if outcome.consumed > 0 { partial = nil }
+        if outcome.refusedCalls > 0 { server.memory.count(refusedCalls: outcome.refusedCalls) }
         inFlight += outcome.calls
         isFull = outcome.isFull
         if let failure = outcome.failure {
@@ -181,26 +159,41 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
         for frame in server.desk.late { askHistory(frame) }
         answerAtEndOfTurn(outcome.mark)
         isClosing = isClosing || isInputClosed && !isFull
-        if !isClosing { keep(received, isNew: outcome.consumed >= earlierCount) }
+        if !isClosing { keep(received, earlierCount: earlierCount - outcome.consumed) }
+        memory.unhandled = unhandled?.storageCapacity ?? 0
+        memory.answering = answers.output.buffer.storageCapacity
+        countMemory()
     }
 
-    /// Keeps what is left of a read for later.
-    private func keep(_ rest: ByteBuffer, isNew: Bool) {
-        guard rest.readableBytes > 0 else {
-            partialSince = nil
+    /// Keeps what is left of a read for later; its first `earlierCount` bytes came with earlier reads, if any
+    /// are left of those.
+    private func keep(_ rest: ByteBuffer, earlierCount: Int) {
+        let count = rest.readableBytes
+        guard count > 0 else {
+            partial = nil
             return
         }
         var rest = rest
-        rest.discardReadBytes()
+        if rest.storageCapacity > 4 * count, let context {
+            // A few bytes do not keep the room of a whole read.
+            rest = context.channel.allocator.buffer(buffer: rest)
+        } else {
+            rest.discardReadBytes()
+        }
         unhandled = rest
-        if isNew { unhandledSince = .now() }
-        if partialSince == nil { partialSince = .now() }
+        if earlierCount <= 0 { unhandledSince = .now() }
+        if partial == nil {
+            partial = PartialFrame(bytes: count, at: .now())
+        } else {
+            partial?.receive(bytes: count - max(earlierCount, 0))
+        }
     }
 
     /// Sets a frame aside until history has said what it holds of its ids.
     private func askHistory(_ frame: LateFrame) {
         let bound = NIOLoopBound(self, eventLoop: server.eventLoop)
         let eventLoop = server.eventLoop
+        memory.late += frame.message.count
         server.gateway.askHistory(frame.keys, pinned: frame.pinned) { answers in
             eventLoop.execute { bound.value.resume(frame, history: answers) }
         }
@@ -208,7 +201,11 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
 
     private func resume(_ frame: LateFrame, history: [HistoryAnswer]) {
         guard context != nil else { return }
-        answerAtEndOfTurn(server.desk.resume(frame, history: history, answers: &answers))
+        let mark = server.desk.resume(frame, history: history, answers: &answers)
+        memory.late -= frame.message.count
+        memory.answering = answers.output.buffer.storageCapacity
+        countMemory()
+        answerAtEndOfTurn(mark)
     }
 
     // MARK: - Answers
@@ -228,19 +225,25 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
         guard let context else { return }
         let cycle = server.desk.lane.cycle(for: mark)
         let buffer = answers.output.buffer
-        let count = answers.count
-        answers = Answers(
-            output: NIOOutput(context.channel.allocator.buffer(capacity: buffer.readableBytes)))
+        let answered = answers.count
+        answers = Answers(output: NIOOutput(ByteBuffer()))
+        answerBytesUsual = buffer.readableBytes
+        memory.answering = 0
         mark = AnswerMark()
+        let cycleMax = max(cycle, held.last?.cycle ?? 0)
+        let ready = HeldAnswers(cycle: cycleMax, buffer: buffer, count: answered)
         if held.isEmpty, cycle <= server.gateway.durableCycle {
-            send(buffer, count: count, context)
+            send(ready, context)
             context.flush()
+            countMemory()
             handleUnhandled()
             resumeReading(context)
             return closeIfDone()
         }
         let isFirst = held.isEmpty
-        held.append(HeldAnswers(cycle: max(cycle, held.last?.cycle ?? 0), buffer: buffer, count: count))
+        memory.waiting += buffer.storageCapacity
+        countMemory()
+        held.append(ready)
         if isFirst { server.wait(self) }
     }
 
@@ -250,11 +253,13 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
         var sent = false
         while let first = held.first, first.cycle <= cycle {
             held.removeFirst()
-            send(first.buffer, count: first.count, context)
+            memory.waiting -= first.buffer.storageCapacity
+            send(first, context)
             sent = true
         }
         if sent {
             context.flush()
+            countMemory()
             handleUnhandled()
             resumeReading(context)
         }
@@ -262,20 +267,47 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
         return !held.isEmpty
     }
 
-    private func send(_ buffer: ByteBuffer, count: Int, _ context: ChannelHandlerContext) {
-        inFlight -= count
-        context.write(wrapOutboundOut(buffer), promise: nil)
+    /// Hands answers to the socket, and hears when it has taken them.
+    private func send(_ answers: HeldAnswers, _ context: ChannelHandlerContext) {
+        inFlight -= answers.count
+        let bytes = answers.buffer.storageCapacity
+        if memory.unsent == 0 { unsentSince = .now() }
+        memory.unsent += bytes
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        promise.futureResult.whenComplete { _ in bound.value.didSend(bytes) }
+        context.write(wrapOutboundOut(answers.buffer), promise: promise)
+    }
+
+    /// The socket has taken the oldest answers.
+    private func didSend(_ bytes: Int) {
+        guard let context else { return }
+        memory.unsent -= bytes
+        unsentSince = .now()
+        countMemory()
+        if memory.unsent == 0 { resumeReading(context) }
     }
 
     /// A frame stayed incomplete: say so and close.
-    private func refusePartial() {
+    func refusePartial() {
         unhandled = nil
-        partialSince = nil
+        partial = nil
+        memory.unhandled = 0
         server.desk.encoder.append(
             Refusal(.deadlineExceeded, field: .call), in: .frame(callID: 0), to: &answers.output)
         isClosing = true
         answerAtEndOfTurn(AnswerMark())
     }
+
+    /// Tells the loop what the connection holds now.
+    private func countMemory() {
+        let bytes = memory.total
+        server.count(bytes - countedBytes)
+        countedBytes = bytes
+    }
+
+    /// Bytes that a close would free.
+    var heldBytes: Int { countedBytes }
 
     func closeIfDone() {
         guard isClosing, !isAnswering, held.isEmpty, inFlight <= 0, let context, lastFlushSince == nil else {
@@ -288,36 +320,10 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
         context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in bound.value.close() }
     }
 
-    // MARK: - Back-pressure
-
-    private var mayRead: Bool {
-        inFlight < server.limits.inFlightMax && !isFull && stalledSince == nil && !server.gateway.isCongested
-    }
-
-    func read(context: ChannelHandlerContext) {
-        if mayRead {
-            context.read()
-            return
-        }
-        wantsRead = true
-        if server.gateway.isCongested { server.pause(self) }
-    }
-
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         stalledSince = context.channel.isWritable ? nil : .now()
         if lastFlushSince != nil { lastFlushSince = .now() }
         resumeReading(context)
         context.fireChannelWritabilityChanged()
-    }
-
-    private func resumeReading(_ context: ChannelHandlerContext) {
-        guard wantsRead, mayRead else { return }
-        wantsRead = false
-        context.read()
-    }
-
-    /// Reads again after the journal has caught up.
-    func resumeReading() {
-        if let context { resumeReading(context) }
     }
 }

@@ -33,6 +33,13 @@ extension FrameDesk {
         append(refusal, callID: callID, to: &answers)
     }
 
+    /// Answers a call that there is no memory for.
+    mutating func refuseOverloaded(callID: UInt64, to answers: inout Answers) {
+        let refusal = Refusal(.overloaded)
+        lane.countRefusal(refusal)
+        append(refusal, callID: callID, to: &answers)
+    }
+
     /// Answers every call but a sound single report.
     mutating func answer(
         _ frame: ClientFrame, record: UsageRecord, message: ByteView, since: NIODeadline?,

@@ -26,6 +26,8 @@ struct ReadOutcome {
     var calls = 0
     /// What the answers wait for.
     var mark = AnswerMark()
+    /// Of the frames, those that were refused because memory is short.
+    var refusedCalls = 0
     /// As many frames as there was room for were handled, and more are there.
     var isFull = false
     /// Why the stream cannot be read any further.
@@ -41,6 +43,8 @@ struct ReceivedBytes {
     var earlierSince = NIODeadline.now()
     /// Frames to handle at the most.
     var callsMax = Int.max
+    /// Memory is short: everything but a heartbeat is refused.
+    var isRefusing = false
 }
 
 /// A frame whose answer needs to know what history holds of its ids.
@@ -128,6 +132,10 @@ struct FrameDesk: ~Copyable {
             if let since, since + frame.timeout < .now() {
                 decidePending(answers: &answers)
                 refuseLate(callID: frame.callID, to: &answers)
+            } else if received.isRefusing, !frame.call.isPing {
+                decidePending(answers: &answers)
+                refuseOverloaded(callID: frame.callID, to: &answers)
+                outcome.refusedCalls += 1
             } else if frame.call.isSoundReport {
                 let prepared = lane.prepare(records[slot])
                 if prepared.needsHistory, prepared.fault == nil {
@@ -214,6 +222,12 @@ struct FrameDesk: ~Copyable {
         lane.clearPrepared()
         decoder.reset()
         return lane.endRead()
+    }
+}
+
+extension ClientCall {
+    var isPing: Bool {
+        if case .ping = self { true } else { false }
     }
 }
 

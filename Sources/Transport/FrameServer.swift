@@ -20,6 +20,7 @@ public final class FrameServer: Sendable {
     private let notifiers: [LoopNotifier]
     private let limits: TransportLimits
     private let connectionCount: ConnectionCount
+    private let memory: MemoryBudget
     /// The port that is listened on.
     public let port: Int
 
@@ -45,11 +46,16 @@ public final class FrameServer: Sendable {
         self.gateway = gateway
         limits = settings.limits
         let limits = settings.limits
+        let memory = MemoryBudget(bytesMax: limits.memoryBytesMax, logger: logger) {
+            gateway.stagedBytes
+        }
+        self.memory = memory
         var loops: [NIOLoopBound<LoopServer>] = []
         var notifiers: [LoopNotifier] = []
         for eventLoop in group.makeIterator() {
             let (bound, notifier) = try await eventLoop.submit {
-                let server = LoopServer(eventLoop: eventLoop, gateway: gateway, limits: limits)
+                let server = LoopServer(
+                    eventLoop: eventLoop, gateway: gateway, limits: limits, memory: memory)
                 return (NIOLoopBound(server, eventLoop: eventLoop), LoopNotifier(server))
             }.get()
             gateway.add(notifier)
@@ -81,7 +87,7 @@ public final class FrameServer: Sendable {
             )
             .childChannelInitializer { channel in
                 guard count.add() else {
-                    if let refused = count.refusalsToReport() {
+                    if let refused = count.refusals.note() {
                         logger.warning(
                             "connections refused: \(limits.connectionsMax) are open, the most allowed",
                             metadata: ["refused": "\(refused)"])
@@ -98,6 +104,23 @@ public final class FrameServer: Sendable {
             }
         listener = try await bootstrap.bind(host: settings.host, port: settings.port).get()
         port = listener.localAddress?.port ?? settings.port
+        memory.observe { [listener] in Self.followMemory(memory, listener) }
+        for loop in loops {
+            memory.observe { loop.eventLoop.execute { loop.value.memoryRungDidChange() } }
+        }
+    }
+
+    /// Accepts connections while there is memory for them. Those that come meanwhile wait in the listener's
+    /// queue: closing them would make each try again at once.
+    private static func followMemory(_ memory: MemoryBudget, _ listener: any Channel) {
+        listener.eventLoop.execute {
+            guard listener.isActive else { return }
+            let accepts = memory.rung < .acceptsNobody
+            // It fails only if the listener was closed meanwhile, by a drain.
+            listener.setOption(.autoRead, value: accepts).whenSuccess {
+                memory.note(accepting: accepts)
+            }
+        }
     }
 
     private static func tcp(_ option: CInt) -> ChannelOptions.Types.SocketOption {
@@ -106,6 +129,16 @@ public final class FrameServer: Sendable {
 
     /// How many connections are open.
     public var connections: Int { connectionCount.now }
+
+    /// What operators watch.
+    public var figures: ConnectionFigures {
+        let counts = memory.counts
+        return ConnectionFigures(
+            open: connections, memoryBytes: memory.used, memoryBytesMax: memory.bytesMax,
+            overloadRung: Int(memory.rung.rawValue), refusesCalls: memory.rung >= .refusesCalls,
+            acceptPauses: counts.acceptPauses, refusedCalls: counts.refusedCalls,
+            closedForMemory: counts.closedConnections)
+    }
 
     /// Stops listening, tells every client, answers what is under way, closes the connections.
     ///
@@ -134,11 +167,7 @@ public final class FrameServer: Sendable {
 final class ConnectionCount: Sendable {
     private let count = Atomic<Int>(0)
     private let max: Int
-    /// Refused and not reported yet, and when refusals may be reported again.
-    private let refusals = Mutex((count: 0, nextReport: NIODeadline.uptimeNanoseconds(0)))
-
-    /// A flood of connections must not become a flood of lines.
-    private static let reportInterval = TimeAmount.seconds(10)
+    let refusals = FloodReport()
 
     init(max: Int) { self.max = max }
 
@@ -149,17 +178,6 @@ final class ConnectionCount: Sendable {
     }
 
     func remove() { count.subtract(1, ordering: .relaxed) }
-
-    /// Notes a refusal. Returns how many there were since the last report, if it is time for another.
-    func refusalsToReport() -> Int? {
-        let now = NIODeadline.now()
-        return refusals.withLock { refusals in
-            refusals.count += 1
-            guard now >= refusals.nextReport else { return nil }
-            defer { refusals = (0, now + Self.reportInterval) }
-            return refusals.count
-        }
-    }
 
     var now: Int { count.load(ordering: .relaxed) }
 }

@@ -2,6 +2,7 @@
 //
 // Method: real sockets against a real gateway; each refusal is one row of a table.
 
+import Gateway
 import StrictJSON
 import Testing
 
@@ -242,7 +243,7 @@ struct EdgeTests {
     @Test("starting on an address that others reach, or a port in use, is an error")
     func startErrors() async throws {
         try await Served.run { served in
-            let status = AdminStatus(version: "1", connections: { 0 })
+            let status = AdminStatus(version: "1", connections: { ConnectionFigures(open: 0) })
             await #expect(throws: AdminError.notLoopback(host: "0.0.0.0")) {
                 _ = try await AdminServer.start(
                     served.gateway, settings: AdminSettings(host: "0.0.0.0", port: 0), status: status,

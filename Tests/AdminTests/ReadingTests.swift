@@ -97,6 +97,19 @@ struct ReadingTests {
         }
     }
 
+    @Test("a gateway whose connections hold too much memory is not ready, and says why")
+    func shortOfMemory() async throws {
+        try await Served.run { served in
+            var connections = Served.connections
+            func reasons() -> [String] {
+                AdminDesk.reasonsNotReady(served.gateway.figures(), connections, isReady: true)
+            }
+            #expect(reasons().isEmpty, "new connections wait, and reports are recorded")
+            connections.refusesCalls = true
+            #expect(reasons().count == 1 && reasons()[0].contains("transport.memory_bytes_max"))
+        }
+    }
+
     @Test("metrics are in the format that Prometheus reads, each with its help and type")
     func metrics() async throws {
         try await Served.run { served in
@@ -110,6 +123,12 @@ struct ReadingTests {
             #expect(samples.values["metering_charged_nanocredits_total{kind=\"platform\"}"] == "48000000000")
             #expect(samples.values["metering_build_info{version=\"1.2.3\"}"] == "1")
             #expect(samples.values["metering_connections"] == "7")
+            #expect(samples.values["metering_connection_memory_bytes"] == "88")
+            #expect(samples.values["metering_connection_memory_bytes_max"] == "100")
+            #expect(samples.values["metering_overload_rung"] == "1")
+            #expect(samples.values["metering_overload_accept_pauses_total"] == "2")
+            #expect(samples.values["metering_overload_refused_calls_total"] == "3")
+            #expect(samples.values["metering_overload_closed_connections_total"] == "4")
             #expect(samples.values["metering_accounts"] == "1")
             #expect(samples.values["metering_books_balance"] == "1")
             #expect(samples.values["metering_ready"] == "1")

@@ -35,6 +35,11 @@ struct Served {
     let clock: ShiftedClock
 
     /// Runs `body` against a new gateway, and takes everything away afterwards.
+    /// What the servers of these tests say of the framed protocol.
+    static let connections = ConnectionFigures(
+        open: 7, memoryBytes: 88, memoryBytesMax: 100, overloadRung: 1, acceptPauses: 2, refusedCalls: 3,
+        closedForMemory: 4)
+
     static func run(_ body: (Served) async throws -> Void) async throws {
         let name = "tollgate-admin-\(UInt64.random(in: .min ... .max))"
         let directory = FileManager.default.temporaryDirectory.appending(path: name).path
@@ -47,7 +52,7 @@ struct Served {
         let gateway = try Gateway.open(settings, logger: logger, clock: clock)
         let server = try await AdminServer.start(
             gateway, settings: AdminSettings(port: 0),
-            status: AdminStatus(version: "1.2.3", connections: { 7 }), logger: logger)
+            status: AdminStatus(version: "1.2.3", connections: { Self.connections }), logger: logger)
         do {
             try await body(Served(gateway: gateway, port: server.port, clock: clock))
         } catch {

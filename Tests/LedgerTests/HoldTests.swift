@@ -354,8 +354,7 @@ struct HoldTableTests {
         HoldRow(
             key: Hash128(low: number % 7, high: number), digest: 0, sequence: number, amount: 1,
             expiresAt: Timestamp(microseconds: expiresAt), openedAt: Fixture.start, tokens: 0, provider: 0,
-            model: 0, account: 0, wallet: 0, source: .platform, policy: .strict,
-            id: Array("h\(number)".utf8).withView { HoldID($0) })
+            model: 0, account: 0, wallet: 0, source: .platform, policy: .strict)
     }
 
     @Test(
@@ -371,7 +370,7 @@ struct HoldTableTests {
             let found = table.find(Hash128(low: number % 7, high: number))
             #expect((found != nil) == (model[number] != nil), "seed \(seed), step \(step)")
             if let found {
-                #expect(table[found].id.withView { $0.text } == "h\(number)")
+                #expect(table.id(found).withView { $0.text } == "h\(number)")
                 if random.chance(50) {
                     table.remove(found)
                     model[number] = nil
@@ -380,7 +379,7 @@ struct HoldTableTests {
                     model[number] = time
                 }
             } else {
-                _ = table.insert(row(number, expiresAt: time))
+                _ = Array("h\(number)".utf8).withView { table.insert(row(number, expiresAt: time), id: $0) }
                 model[number] = time
             }
             #expect(table.count == model.count)

@@ -62,6 +62,24 @@ struct HostileTests {
         }
     }
 
+    @Test("a frame whose bytes come too slowly ends its connection long before the longest time")
+    func tooSlow() async throws {
+        try await withServer {
+            $0.partialFrameSecondsMax = 3_600
+            $0.partialFrameBytesPerSecondMin = 1_000_000
+            $0.partialFrameGrace = .seconds(1)
+        } _: { running in
+            let client = try RawClient(running.server.port)
+            try await client.send(pingFrame([1], 1) + TestReport(id: "slow").frame(2).dropLast())
+            let answers = try await client.answersUntilEnd()
+            #expect(
+                answers == [
+                    .init(callID: 1, answer: .pong([1])),
+                    .init(callID: 0, answer: .status("DEADLINE_EXCEEDED")),
+                ])
+        }
+    }
+
     @Test("a connection that says nothing is closed")
     func idle() async throws {
         try await withServer {
@@ -205,10 +223,4 @@ struct HostileTests {
         #expect(throws: SocketFailure.self) { try RawClient(running.server.port) }
         await running.gateway.stop()
     }
-}
-
-/// Waits until `condition` holds; gives up after ten seconds.
-private func until(_ condition: () -> Bool) async throws {
-    for _ in 0..<2_000 where !condition() { try await Task.sleep(for: .milliseconds(5)) }
-    #expect(condition())
 }

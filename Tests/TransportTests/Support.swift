@@ -366,3 +366,9 @@ func balanceFrame(_ account: StaticString, _ callID: UInt64) -> [UInt8] {
 
 /// A frame around the bytes of a message.
 func frame(_ message: [UInt8]) -> [UInt8] { [0, 0, 0, 0, UInt8(message.count)] + message }
+
+/// Waits until `condition` holds; gives up after ten seconds.
+func until(_ condition: () -> Bool) async throws {
+    for _ in 0..<2_000 where !condition() { try await Task.sleep(for: .milliseconds(5)) }
+    #expect(condition())
+}

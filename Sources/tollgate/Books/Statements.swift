@@ -190,7 +190,7 @@ struct Status: AsyncParsableCommand {
                     "ready",
                     isReady ? "yes" : "no: " + (try answer.field("reasons").strings()).joined(separator: "; ")
                 ),
-                ("connections", try figures.shown("connections")),
+                ("connections", try connections(figures)),
                 (
                     "reports",
                     "\(Figures.grouped(try reports.wide("charged"))) charged,"
@@ -207,5 +207,23 @@ struct Status: AsyncParsableCommand {
         }
         output.show(object, text: facts(rows, indent: ""))
         if !isWell { throw CommandFailure.negative("") }
+    }
+
+    /// How many connections there are, and whether they hold too much memory.
+    private func connections(_ figures: JSONNode) throws(JSONError) -> String {
+        let open = try figures.shown("connections")
+        let memory = try figures.field("connections_memory")
+        let (used, bound) = (try memory.wide("bytes"), try memory.wide("bytes_max"))
+        let state =
+            switch try memory.wide("overload_rung") {
+            case 0: ""
+            case 1: ": new ones wait"
+            case 2: ": new ones wait, calls are refused"
+            default: ": new ones wait, calls are refused, those that do not read are closed"
+            }
+        return state.isEmpty
+            ? open
+            : "\(open), which hold \(Figures.percent(Int(clamping: used), of: Int(clamping: bound))) of"
+                + " transport.memory_bytes_max\(state)"
     }
 }

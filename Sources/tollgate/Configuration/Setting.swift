@@ -90,9 +90,16 @@ struct Setting: Sendable {
         .size(
             "transport.unread_bytes_max", \.transport.limits.unreadBytesMax, 16 << 10...64 << 20,
             "answers that a client has not read, above which it is not read from"),
+        .size(
+            "transport.memory_bytes_max", \.transport.limits.memoryBytesMax, 16 << 20...1 << 40,
+            "what all connections may hold: from 85 % on new ones wait, from 92 % calls are refused"),
         .whole(
             "transport.partial_frame_seconds_max", \.transport.limits.partialFrameSecondsMax, 1...3_600,
             "how long a frame may stay incomplete"),
+        .whole(
+            "transport.partial_frame_bytes_per_second_min",
+            \.transport.limits.partialFrameBytesPerSecondMin, 0...1 << 20,
+            "how fast an incomplete frame must come, over any five seconds; 0 for no such floor"),
         .whole(
             "transport.write_stall_seconds_max", \.transport.limits.writeStallSecondsMax, 1...3_600,
             "how long a client may read nothing of its answers"),

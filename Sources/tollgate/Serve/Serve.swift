@@ -91,7 +91,7 @@ struct RunningGateway: Sendable {
         do {
             let admin = try await AdminServer.start(
                 gateway, settings: AdminSettings(host: settings.adminHost, port: settings.adminPort),
-                status: AdminStatus(version: ProductVersion.text, connections: { frames.connections }),
+                status: AdminStatus(version: ProductVersion.text, connections: { frames.figures }),
                 logger: logger)
             return RunningGateway(
                 gateway: gateway, frames: frames, admin: admin,
