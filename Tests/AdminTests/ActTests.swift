@@ -398,4 +398,20 @@ struct ActTests {
             #expect(try await served.get("/api/v1/credits/audit?type=deducted").status == 400)
         }
     }
+
+    @Test("credit that nobody touches expires by itself, with an entry")
+    func sweeping() async throws {
+        try await Served.run { served in
+            try await served.open("acme")
+            let given = try await served.post(
+                "/api/v1/credits/allocate", "{\"account\":\"acme\",\"amount\":\"7\",\"source\":\"promo_q1\"}")
+            #expect(given.status == 200)
+            served.clock.advance(days: 91)
+            let deadline = ContinuousClock.now + .seconds(20)
+            while served.gateway.figures().totals.expired == 0, ContinuousClock.now < deadline {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            #expect(try await served.get("/api/v1/books").at("expired") == "7000000000")
+        }
+    }
 }
