@@ -319,14 +319,21 @@ extension RequestProblem {
         var metadata = JSONObject()
         for figure in refusal.figures { metadata["\(figure.name)"] = .string(figure.value.text) }
         let field = "\(refusal.field.name)"
-        // What is asked for here under a key is an act; reports have ids, and other words.
+        // What is asked for here is an act on credit; reports have ids and come in batches, and have other words.
         let message =
-            refusal.reason == .idempotencyConflict
-            ? "this Idempotency-Key was used before for something else: a retry repeats the document as it was;"
-                + " a new act needs a new key" : refusal.message
+            switch (refusal.reason, refusal.field) {
+            case (.idempotencyConflict, _):
+                "this Idempotency-Key was used before for something else: a retry repeats the document as it was;"
+                    + " a new act needs a new key"
+            case (.invalidArgument, .records):
+                "the wallet holds \(refusal.found) grants that are not used up, and may hold \(refusal.expected):"
+                    + " give fewer and larger ones"
+            default: refusal.message
+            }
         return Account(
             status: refusal.reason.httpStatus, code: refusal.reason.text, message: message,
-            param: field.isEmpty ? nil : refusal.field == .account ? accountName : field, metadata: metadata,
+            param: field.isEmpty || refusal.field == .records
+                ? nil : refusal.field == .account ? accountName : field, metadata: metadata,
             retryAfterMilliseconds: refusal.retryAfterMilliseconds)
     }
 

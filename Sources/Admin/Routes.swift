@@ -9,6 +9,7 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     case deduct, refund, voidGrant, correct
     case closeAccount
     case previewBulk, applyBulk, confirmBulk
+    case creditAudit
     case allRules, platformRules, platformRule, byokRules, byokRule
     case simulate, simulation, stopSimulation
     case startShadow, showShadow, stopShadow
@@ -91,6 +92,7 @@ struct Route: Sendable {
         Route(.post, "/api/v1/credits/bulk", .applyBulk),
         Route(.get, "/api/v1/credits/balance", .balance),
         Route(.get, "/api/v1/credits/transactions", .transactions),
+        Route(.get, "/api/v1/credits/audit", .creditAudit),
         Route(.get, "/api/v1/pricing/rules", .allRules),
         Route(.post, "/api/v1/pricing/rules/apply", .applyRules),
         Route(.get, "/api/v1/pricing/rules/platform", .platformRules),

@@ -19,7 +19,8 @@ extension AdminDesk {
     /// `GET /api/v1/credits/transactions`: of one account and of those that draw on its wallet, or of all.
     func transactions(_ request: AdminRequest) async throws(RequestProblem) -> Reply {
         try request.expectParameters([
-            "user_id", "account", "limit", "offset", "cursor", "type", "since", "until",
+            "user_id", "account", "limit", "offset", "cursor", "type", "since", "until", "provider", "model",
+            "source", "reference", "request_id",
         ])
         let filter = try Self.filter(request)
         if let account = try request.account() { _ = try await summary(of: account) }
@@ -29,7 +30,7 @@ extension AdminDesk {
         return Reply([
             "transactions": .array(page.rows.map { .object($0.json(rules)) }),
             "limit": .integer(filter.limit), "offset": .integer(filter.offset),
-            "next_cursor": page.next.map { .wide($0) } ?? .null,
+            "next_cursor": page.next.map { .string(Cursor.text($0)) } ?? .null,
             "history_lag": .integer(gateway.historyLag),
         ])
     }
@@ -41,13 +42,26 @@ extension AdminDesk {
             UsageState.settled.transactionType, UsageState.discarded.transactionType,
         ] + TransactionKind.all
 
-    private static func filter(_ request: AdminRequest) throws(RequestProblem) -> TransactionFilter {
+    static func filter(_ request: AdminRequest) throws(RequestProblem) -> TransactionFilter {
         var filter = TransactionFilter()
         filter.account = try request.account()?.path
         filter.limit =
             try request.integer("limit", in: 1...AdminLimits.pageRowsMax) ?? AdminLimits.pageRowsDefault
         filter.offset = try request.integer("offset", in: 0...AdminLimits.offsetMax) ?? 0
-        filter.before = try request.integer("cursor", in: 1...Int.max).map { Int64($0) }
+        filter.before = try Cursor.read(request)
+        if filter.before != nil, filter.offset > 0 {
+            throw .badParameter(
+                "offset", found: "\(filter.offset)", expected: "cursor or offset, not both")
+        }
+        filter.provider = request.parameter("provider")
+        filter.model = request.parameter("model")
+        filter.source = request.parameter("source")
+        let references = ["reference", "request_id"].compactMap { request.parameter($0) }
+        guard references.count < 2 else {
+            throw .badParameter(
+                "request_id", found: references[1], expected: "reference or request_id, not both")
+        }
+        filter.reference = references.first.map { Array($0.utf8) }
         filter.since = try request.instant("since")?.microseconds
         filter.until = try request.instant("until")?.microseconds
         for type in (request.parameter("type") ?? "").split(separator: ",") {
@@ -59,6 +73,24 @@ extension AdminDesk {
             filter.types.insert(String(type))
         }
         return filter
+    }
+}
+
+/// Where a page ends, as a word that says nothing: it is the `next_cursor` of one page and the `cursor` of the next.
+/// It names a row and not a count, so rows that come meanwhile neither shift nor repeat a page.
+enum Cursor {
+    private static let prefix = "t1_"
+
+    static func text(_ row: Int64) -> String { prefix + String(row, radix: 36) }
+
+    static func read(_ request: AdminRequest) throws(RequestProblem) -> Int64? {
+        guard let text = request.parameter("cursor") else { return nil }
+        guard text.hasPrefix(prefix), let row = Int64(text.dropFirst(prefix.count), radix: 36), row > 0,
+            Self.text(row) == text
+        else {
+            throw .badParameter("cursor", found: text, expected: "the next_cursor of the page before")
+        }
+        return row
     }
 }
 

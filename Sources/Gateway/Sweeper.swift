@@ -1,4 +1,4 @@
-// Time that passes without anybody calling: leases of holds end by themselves.
+// Time that passes without anybody calling: leases of holds and grants end by themselves.
 //
 // Whatever looks at a wallet ends first what is over, so no answer is wrong without this; but credit that is
 // held by nobody would show in sums and gauges, and an expiry would get its entry late. A step takes a shard's
@@ -21,7 +21,9 @@ final class Sweeper: Sendable {
         var isMore = true
         while isMore, gateway.admissionFault() == nil {
             var mark = AnswerMark()
-            isMore = gateway.ledger.expireHolds(now: gateway.now(), mark: &mark)
+            let now = gateway.now()
+            isMore = gateway.ledger.expireHolds(now: now, mark: &mark)
+            if gateway.ledger.endExpiredGrants(now: now, mark: &mark) { isMore = true }
             if !mark.stagedShards.isEmpty { _ = gateway.handOver(mark.stagedShards) }
         }
     }

@@ -166,8 +166,10 @@ extension Ledger {
         let number = shard(of: hashes.organisation)
         return shards[number].state.withLock { state in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
+            let before = state.holds.count
             let answer = state.act(
                 command, on: hashes.account, key: key, digest: digest, now: now, history: history)
+            count(state.holds.count - before)
             mark.include(state)
             lookahead[number].update(state)
             return answer
@@ -190,10 +192,14 @@ extension Ledger {
                 return found.organisation == hashes.organisation ? found.account : nil
             }
         }
-        return shards[shard(of: hashes.organisation)].state.withLock { state in
+        let number = shard(of: hashes.organisation)
+        return shards[number].state.withLock { state in
+            let before = state.holds.count
             let answer = state.close(
                 hashes.account, choice, to: target, actor: actor, reason: reason, now: now)
+            count(state.holds.count - before)
             mark.include(state)
+            lookahead[number].update(state)
             return answer
         }
     }

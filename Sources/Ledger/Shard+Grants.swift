@@ -55,6 +55,7 @@ extension ShardState {
     mutating func addGrant(_ grant: GrantRow, to wallet: UInt32) {
         precondition(grant.id > 0)
         accounts[wallet].nextExpiry = min(accounts[wallet].nextExpiry, grant.expiresAt)
+        sweep.include(grant.expiresAt)
         let first = accounts[wallet].firstGrant
         var grant = grant
         if first.isNone {

@@ -185,6 +185,9 @@ struct ShardState: ~Copyable, Sendable {
     /// How many ids to remember.
     var idsMax: Int
 
+    /// How far the walk for expired grants has come.
+    var sweep = GrantSweep()
+
     /// The draws of the charge being decided, packed; reused.
     var drawn = BytePacker(capacity: 64)
 

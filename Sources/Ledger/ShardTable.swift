@@ -70,7 +70,8 @@ struct Lookahead: ~Copyable {
     let historySequence = Atomic<UInt64>(0)
     /// Microseconds: when the first lease of a hold ends.
     let nextHoldExpiry = Atomic<Int64>(.max)
-    private let padding1 = Atomic<UInt64>(0)
+    /// Microseconds: no grant expires before.
+    let nextGrantExpiry = Atomic<Int64>(.max)
 
     func update(_ state: borrowing ShardState) {
         let account = state.index.location
@@ -85,6 +86,9 @@ struct Lookahead: ~Copyable {
         }
         if nextHoldExpiry.load(ordering: .relaxed) != state.holds.nextExpiry.microseconds {
             nextHoldExpiry.store(state.holds.nextExpiry.microseconds, ordering: .relaxed)
+        }
+        if nextGrantExpiry.load(ordering: .relaxed) != state.sweep.nextExpiry.microseconds {
+            nextGrantExpiry.store(state.sweep.nextExpiry.microseconds, ordering: .relaxed)
         }
         if horizon.load(ordering: .relaxed) != state.horizon.microseconds {
             horizon.store(state.horizon.microseconds, ordering: .relaxed)

@@ -13,6 +13,13 @@ public struct TransactionFilter: Hashable, Sendable {
     public var until: Int64?
     /// `deducted` and `parked` for outcomes, else the kind of a credit row; empty means all.
     public var types: Set<String> = []
+    /// Outcomes of this provider, or of this model; acts on credit have none.
+    public var provider: String?
+    public var model: String?
+    /// Acts on credit with this source.
+    public var source: String?
+    /// The outcomes of this request, and the acts about it or with this idempotency key.
+    public var reference: [UInt8]?
     /// Only rows whose id is below: the `next` of the page before.
     public var before: Int64?
     /// Rows to skip, for callers that count pages; `before` costs the same on every page.
@@ -33,8 +40,8 @@ public struct TransactionPage: Hashable, Sendable {
 extension HistoryStore {
     /// Transactions that pass `filter`, newest first.
     ///
-    /// With an account O(runs + its rows), without O(all rows), each from `until` or `before`, whichever
-    /// comes first, to the page's end.
+    /// With an account or a reference O(runs + its rows), without O(all rows), each from `until` or `before`,
+    /// whichever comes first, to the page's end.
     public func transactions(_ filter: TransactionFilter) throws(StoreError) -> TransactionPage {
         try read { (database, keys) throws(StoreError) in
             var page = Page(filter)
@@ -43,8 +50,12 @@ extension HistoryStore {
             guard let ids = recorded else { return TransactionPage(rows: [], next: nil) }
             let last = min(ids.upperBound, max(1, filter.before ?? .max) - 1)
             guard last >= ids.lowerBound else { return TransactionPage(rows: [], next: nil) }
-            if let account = filter.account {
-                try walk(database, keys, account, ids.lowerBound...last, &page)
+            if let reference = filter.reference {
+                let hash = reference.withView { Key.hash($0, hashKey) }
+                try walk(database, keys, .request, hash, ids.lowerBound...last, &page)
+            } else if let account = filter.account {
+                let hash = account.withView { Key.hash($0, hashKey) }
+                try walk(database, keys, .account, hash, ids.lowerBound...last, &page)
             } else {
                 try walk(database, ids.lowerBound...last, &page)
             }
@@ -52,18 +63,21 @@ extension HistoryStore {
         }
     }
 
-    /// Offers the rows of one account to `page`, newest first, until it is full.
+    /// Offers the rows that keys lead to, of one account or one request, newest first, until the page is full.
     private func walk(
-        _ database: Database, _ keys: HistoryKeys, _ account: [UInt8], _ ids: ClosedRange<Int64>,
+        _ database: Database, _ keys: HistoryKeys, _ kind: KeyKind, _ hash: UInt64, _ ids: ClosedRange<Int64>,
         _ page: inout Page
     ) throws(StoreError) {
         var usage = try Statement(cached: database, .history, HistoryReader.usageByID)
         var credit = try Statement(cached: database, .history, HistoryReader.creditByID)
         var chunks = try Statement(cached: database, .history, KeyChunk.select)
-        let hash = account.withView { Key.hash($0, hashKey) }
-        try keys.search(.account, hash, upTo: ids.upperBound, &chunks) { (keyed) throws(StoreError) in
+        // A row may have two keys with one hash, one behind the other.
+        var lastID: Int64?
+        try keys.search(kind, hash, upTo: ids.upperBound, &chunks) { (keyed) throws(StoreError) in
             if keyed.id < ids.lowerBound { return true }
-            return try page.offer(keyed, account, &usage, &credit)
+            if keyed.id == lastID { return false }
+            lastID = keyed.id
+            return try page.offer(keyed, &usage, &credit)
         }
     }
 
@@ -110,11 +124,14 @@ private struct Page {
     }
 
     var wantsUsage: Bool {
-        filter.types.isEmpty || UsageState.allCases.contains { filter.types.contains($0.transactionType) }
+        if filter.source != nil { return false }
+        return filter.types.isEmpty
+            || UsageState.allCases.contains { filter.types.contains($0.transactionType) }
     }
 
     var wantsCredits: Bool {
-        filter.types.isEmpty
+        if filter.provider != nil || filter.model != nil { return false }
+        return filter.types.isEmpty
             || !filter.types.isSubset(of: UsageState.allCases.map(\.transactionType))
     }
 
@@ -122,31 +139,42 @@ private struct Page {
 
     /// Reads the row behind an account key and takes it if it passes. True when the page is full.
     mutating func offer(
-        _ keyed: KeyedRow, _ account: [UInt8], _ usage: inout Statement, _ credit: inout Statement
+        _ keyed: KeyedRow, _ usage: inout Statement, _ credit: inout Statement
     ) throws(StoreError) -> Bool {
         if keyed.isCredit {
             guard wantsCredits else { return false }
             defer { credit.reset() }
-            let row = try HistoryReader.credit(&credit, keyed.id)
-            // Accounts may share a hash.
-            guard account.withView({ row.account == $0 }) else { return false }
-            return offer((keyed.id, row))
+            return offer((keyed.id, try HistoryReader.credit(&credit, keyed.id)))
         }
         guard wantsUsage else { return false }
         defer { usage.reset() }
-        let row = try HistoryReader.usage(&usage, keyed.id)
-        guard account.withView({ row.account == $0 || row.wallet == $0 }) else { return false }
-        return offer((keyed.id, row))
+        return offer((keyed.id, try HistoryReader.usage(&usage, keyed.id)))
     }
 
+    // Accounts and requests may share a hash, so a row that a key led to is compared like any other.
+
     mutating func offer(_ found: (id: Int64, row: HistoryUsage)) -> Bool {
-        take(found.row.figures.recordedAt, found.row.figures.state.transactionType) {
-            .usage(UsageRow(id: found.id, found.row))
+        let row = found.row
+        guard isOf(row.account, row.wallet), filter.source == nil, filter.provider.matches(row.provider),
+            filter.model.matches(row.model), filter.reference.matches(row.requestID)
+        else { return false }
+        return take(row.figures.recordedAt, row.figures.state.transactionType) {
+            .usage(UsageRow(id: found.id, row))
         }
     }
 
     mutating func offer(_ found: (id: Int64, row: HistoryCredit)) -> Bool {
-        take(found.row.recordedAt, found.row.kind.text) { .credit(CreditRow(id: found.id, found.row)) }
+        let row = found.row
+        guard isOf(row.account, row.account), filter.provider == nil, filter.model == nil,
+            filter.source.matches(row.source),
+            filter.reference.matches(row.reference) || filter.reference.matches(row.idempotencyKey)
+        else { return false }
+        return take(row.recordedAt, row.kind.text) { .credit(CreditRow(id: found.id, row)) }
+    }
+
+    private func isOf(_ account: ByteView, _ wallet: ByteView) -> Bool {
+        guard let wanted = filter.account else { return true }
+        return wanted.withView { account == $0 || wallet == $0 }
     }
 
     /// Takes a row that passes. True when one more was found than the page holds.
@@ -165,4 +193,13 @@ private struct Page {
         rows.append(row())
         return false
     }
+}
+
+extension String? {
+    /// Whether a text is the one that is asked for, if one is.
+    fileprivate func matches(_ text: ByteView) -> Bool { map { $0.withView { $0 == text } } ?? true }
+}
+
+extension [UInt8]? {
+    fileprivate func matches(_ text: ByteView) -> Bool { map { $0.withView { $0 == text } } ?? true }
 }

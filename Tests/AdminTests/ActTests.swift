@@ -311,4 +311,107 @@ struct ActTests {
             #expect(try await balance(served, "acme") == "10.00")
         }
     }
+
+    @Test("transactions are found by provider, model, source and reference, a page at a time while rows come")
+    func filters() async throws {
+        try await Served.run { served in
+            try await served.open("acme", amount: "1000")
+            try await served.open("globex", amount: "10")
+            for number in 1...4 { served.report("r\(number)", account: "acme") }
+            served.report("g1", account: "globex")
+            _ = try await served.post(
+                "/api/v1/credits/refund",
+                "{\"user_id\":\"acme\",\"amount\":\"1\",\"request_id\":\"r2\",\"reason\":\"x\"}",
+                ["Idempotency-Key: r2"])
+            _ = try await served.post(
+                "/api/v1/credits/allocate", "{\"user_id\":\"acme\",\"amount\":\"7\",\"source\":\"gift\"}")
+            try await served.gateway.waitForHistory()
+            func ids(_ query: String) async throws -> [JSONValue] {
+                let page = try await served.get("/api/v1/credits/transactions?\(query)")
+                #expect(page.status == 200, "\(page.text)")
+                guard case .array(let rows) = try page.at("transactions") else { return [] }
+                return rows.map { row in
+                    guard case .object(let object) = row else { return .null }
+                    return object["request_id"] ?? object["source"] ?? .null
+                }
+            }
+            #expect(try await ids("provider=anthropic&account=acme") == ["r4", "r3", "r2", "r1"])
+            #expect(try await ids("model=claude-3-5-sonnet") == ["g1", "r4", "r3", "r2", "r1"])
+            #expect(try await ids("model=gpt-4o").isEmpty)
+            #expect(try await ids("provider=anthropic&source=gift").isEmpty)
+            #expect(try await ids("source=gift") == ["gift"])
+            #expect(try await ids("reference=r2") == ["r2", "r2"], "the refund and the charge, each once")
+            #expect(try await ids("request_id=r2&type=refunded") == ["r2"])
+            #expect(try await ids("reference=r2&account=globex").isEmpty)
+            // Rows that come between two pages neither shift nor repeat one.
+            let path = "/api/v1/credits/transactions?account=acme&provider=anthropic&limit=2"
+            let first = try await served.get(path)
+            guard case .string(let cursor) = try first.at("next_cursor") else {
+                Issue.record("no cursor: \(first.text)")
+                return
+            }
+            #expect(Int(cursor) == nil, "the cursor is opaque")
+            served.report("r5", account: "acme")
+            try await served.gateway.waitForHistory()
+            let second = try await served.get(path + "&cursor=\(cursor)")
+            #expect(try second.at("transactions", "0", "request_id") == "r2")
+            #expect(try second.at("transactions", "1", "request_id") == "r1")
+            #expect(try second.at("next_cursor") == .null)
+            for bad in [
+                "cursor=t1_", "cursor=7", "cursor=t1_-1", "cursor=\(cursor)&offset=1",
+                "reference=a&request_id=b",
+            ] {
+                #expect(try await served.get("/api/v1/credits/transactions?\(bad)").status == 400, "\(bad)")
+            }
+        }
+    }
+
+    @Test("the audit says who did what, when, why, before and after, and nothing that happened by itself")
+    func audit() async throws {
+        try await Served.run { served in
+            try await served.open("acme", amount: "100")
+            served.report("r1", account: "acme")
+            for (by, amount) in [("ann", "1"), ("bob", "2"), ("ann", "3")] {
+                let answer = try await served.post(
+                    "/api/v1/credits/deduct",
+                    "{\"user_id\":\"acme\",\"amount\":\"\(amount)\",\"reason\":\"why \(amount)\",\"by\":\"\(by)\"}"
+                )
+                #expect(answer.status == 200)
+            }
+            let all = try await served.get("/api/v1/credits/audit?account=acme")
+            #expect(all.status == 200, "\(all.text)")
+            guard case .array(let acts) = try all.at("acts") else { return }
+            #expect(acts.count == 5, "three deductions, the opening and its credit")
+            #expect(try all.at("acts", "0", "by") == "ann")
+            #expect(try all.at("acts", "0", "act") == "manual_deduction")
+            #expect(try all.at("acts", "0", "reason") == "why 3")
+            #expect(try all.at("acts", "0", "balance_before") == "49.00")
+            #expect(try all.at("acts", "0", "balance_after") == "46.00")
+            let page = try await served.get("/api/v1/credits/audit?by=ann&limit=1")
+            guard case .string(let cursor) = try page.at("next_cursor") else {
+                Issue.record("no cursor: \(page.text)")
+                return
+            }
+            let next = try await served.get("/api/v1/credits/audit?by=ann&limit=5&cursor=\(cursor)")
+            #expect(try next.at("acts", "0", "reason") == "why 1")
+            #expect(try next.at("acts", "1") == .null)
+            #expect(try await served.get("/api/v1/credits/audit?type=deducted").status == 400)
+        }
+    }
+
+    @Test("credit that nobody touches expires by itself, with an entry")
+    func sweeping() async throws {
+        try await Served.run { served in
+            try await served.open("acme")
+            let given = try await served.post(
+                "/api/v1/credits/allocate", "{\"account\":\"acme\",\"amount\":\"7\",\"source\":\"promo_q1\"}")
+            #expect(given.status == 200)
+            served.clock.advance(days: 91)
+            let deadline = ContinuousClock.now + .seconds(20)
+            while served.gateway.figures().totals.expired == 0, ContinuousClock.now < deadline {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            #expect(try await served.get("/api/v1/books").at("expired") == "7000000000")
+        }
+    }
 }

@@ -1,4 +1,4 @@
-// `tollgate credits allocate|deduct|refund|void|correct|import`.
+// `tollgate credits allocate|deduct|refund|void|correct|import|audit`.
 
 import ArgumentParser
 import StrictJSON
@@ -13,7 +13,7 @@ struct Credits: AsyncParsableCommand {
             """,
         subcommands: [
             CreditsAllocate.self, CreditsDeduct.self, CreditsRefund.self, CreditsVoid.self,
-            CreditsCorrect.self, CreditsImport.self,
+            CreditsCorrect.self, CreditsImport.self, CreditsAudit.self,
         ])
 }
 

@@ -23,7 +23,7 @@ struct Transactions: AsyncParsableCommand {
 
     @Option(
         help:
-            "Types, with commas: deducted, parked, settled, discarded, allocated, expired, account_opened, account_changed."
+            "Types, with commas: deducted, parked, settled, discarded, allocated, refunded, manual_deduction, voided, expired, and others that an unknown one lists."
     )
     var type: String?
 
@@ -33,6 +33,18 @@ struct Transactions: AsyncParsableCommand {
     @Option(help: "Recorded before.")
     var until: String?
 
+    @Option(help: "Usage of this provider only.")
+    var provider: String?
+
+    @Option(help: "Usage of this model only.")
+    var model: String?
+
+    @Option(help: "Acts on credit with this source only.")
+    var source: String?
+
+    @Option(help: "One request: its outcomes and what was done about it; or an idempotency key.")
+    var reference: String?
+
     @Option(help: "The page after this cursor.")
     var cursor: String?
 
@@ -40,6 +52,7 @@ struct Transactions: AsyncParsableCommand {
         var query = [("limit", "\(limit)")]
         for (name, value) in [
             ("account", account), ("type", type), ("since", since), ("until", until), ("cursor", cursor),
+            ("provider", provider), ("model", model), ("source", source), ("reference", reference),
         ] {
             if let value { query.append((name, value)) }
         }
