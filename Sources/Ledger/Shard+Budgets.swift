@@ -212,10 +212,10 @@ extension ShardState {
             preconditionFailure("a charge's record was read before, yet \(error)")
         }
         let names = budgetNames(record)
+        let tokens = Int64(clamping: Int128(record.usage.inputTokens) + Int128(record.usage.outputTokens))
         let share = BudgetShare(
-            cost: entry.charge,
-            tokens: isSettlement ? 0 : record.usage.inputTokens + record.usage.outputTokens,
-            requests: isSettlement ? 0 : 1, provider: names.provider, model: names.model)
+            cost: entry.charge, tokens: isSettlement ? 0 : tokens, requests: isSettlement ? 0 : 1,
+            provider: names.provider, model: names.model)
         var current = entry.account
         while current != AccountRow.none {
             let side = accounts[current].side
@@ -332,8 +332,9 @@ extension ShardState {
         return standings
     }
 
-    /// Appends where the budgets of one account stand; `time` nil for as they were counted last.
-    func addBudgets(of account: UInt32, time: Timestamp?, to standings: inout [BudgetStanding]) {
+    /// Appends where the budgets of one account stand, by name; `time` nil for as they were counted last.
+    func addBudgets(of account: UInt32, time: Timestamp?, to all: inout [BudgetStanding]) {
+        var standings: [BudgetStanding] = []
         forEachBudget(of: account) { budget in
             guard let texts = budgetTexts[budget.number] else { return }
             var terms = BudgetTerms(
@@ -352,6 +353,8 @@ extension ShardState {
                     held: budget.held, windowStart: range.start, windowEnd: range.end, since: budget.since,
                     shard: number))
         }
+        standings.sort { $0.terms.name.lexicographicallyPrecedes($1.terms.name) }
+        all += standings
     }
 
     func packBudgets(of account: UInt32, into packer: inout BytePacker) {
