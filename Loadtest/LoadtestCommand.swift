@@ -64,6 +64,7 @@ struct LoadtestCommand: ParsableCommand {
     @Option(help: "Percent of the records sent with on_insufficient = REFUSE.") var refusePercent = 0.0
     @Option(help: "Percent of the records that are not reported: it is asked what they would cost.")
     var quotePercent = 0.0
+    @Flag(help: "Ask for quotes without their factors and token.") var briefQuotes = false
     @Option(help: "The provider of platform records.") var provider = "openai"
     @Option(help: "The model of platform records.") var model = "gpt-4o"
     @Option(help: "The provider of records with the customer's own key.") var byokProvider = "openrouter"
@@ -106,6 +107,9 @@ struct LoadtestCommand: ParsableCommand {
         }
         guard quotePercent == 0 || batchSize == 1 else {
             throw ValidationError("--quote-percent goes with --batch-size 1: quotes have no batches")
+        }
+        guard !briefQuotes || quotePercent > 0 else {
+            throw ValidationError("--brief-quotes goes with --quote-percent")
         }
         guard threads <= connections else {
             throw ValidationError("--threads is \(threads), but there are only \(connections) connections")
@@ -191,6 +195,7 @@ struct LoadtestCommand: ParsableCommand {
         plan.workload.duplicateShare = Share(percent: duplicatePercent)
         plan.workload.refuseShare = Share(percent: refusePercent)
         plan.workload.quoteShare = Share(percent: quotePercent)
+        plan.workload.areQuotesBrief = briefQuotes
         plan.workload.provider = provider
         plan.workload.model = model
         plan.workload.byokProvider = byokProvider

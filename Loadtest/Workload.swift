@@ -30,6 +30,8 @@ struct WorkloadPlan: Sendable {
     var duplicateShare = Share(percent: 0)
     /// Questions for a quote in the place of a report.
     var quoteShare = Share(percent: 0)
+    /// Quotes are asked without their lines and token.
+    var areQuotesBrief = false
     /// Records sent with `on_insufficient = REFUSE`.
     var refuseShare = Share(percent: 0)
     var provider = "openai"

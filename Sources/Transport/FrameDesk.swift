@@ -77,8 +77,8 @@ struct FrameDesk: ~Copyable {
     private struct PendingCall {
         var callID: UInt64
         var prepared: PreparedReport
-        /// Whether a quote is to be compared; nil for a report.
-        var compare: Bool?
+        /// What is asked of a quote; nil for a report.
+        var quote: QuoteOptions?
     }
 
     init(_ gateway: Gateway) {
@@ -140,10 +140,9 @@ struct FrameDesk: ~Copyable {
                 }
                 calls.append(PendingCall(callID: frame.callID, prepared: prepared))
                 if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
-            } else if case .quote(let compare, nil) = frame.call {
-                calls.append(
-                    PendingCall(
-                        callID: frame.callID, prepared: lane.prepare(quote: records[slot]), compare: compare))
+            } else if case .quote(let options, nil) = frame.call {
+                let prepared = lane.prepare(quote: &records[slot])
+                calls.append(PendingCall(callID: frame.callID, prepared: prepared, quote: options))
                 if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
             } else {
                 decidePending(answers: &answers)
@@ -157,8 +156,10 @@ struct FrameDesk: ~Copyable {
         if calls.isEmpty { return }
         lane.prefetch(calls.count) { calls[$0].prepared }
         for index in calls.indices {
-            if let compare = calls[index].compare {
-                answerQuote(records[index], compare: compare, callID: calls[index].callID, to: &answers)
+            if let options = calls[index].quote {
+                // Not in a function of its own: a record that is lent from here is not copied.
+                let refusal = lane.quote(records[index], calls[index].prepared, options)
+                answerQuote(refusal, callID: calls[index].callID, to: &answers)
                 continue
             }
             append(
