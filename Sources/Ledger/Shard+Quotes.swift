@@ -38,7 +38,7 @@ extension ShardState {
         expireHolds(until: entryTime(now))
         let tier = tier(standing.tier)
         var answer = QuoteStanding(
-            pricing: book.price(record, tier: tier), available: available(of: wallet),
+            pricing: book.price(record, tier: tier), available: available(of: wallet, for: GrantUse(record)),
             unlimited: accounts[wallet].unlimited, tier: Array(tier))
         if standing.status != .active {
             answer.pricing = .refused(
