@@ -22,6 +22,7 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     case receipt
     case quote, calculatePlatform, calculateBYOK, calculateComparison
     case parkedUsage, settleParked, discardParked
+    case listBudgets, setBudget, removeBudget
     case openHolds, openHold, settleHold, voidHold, extendHold
     case openAccounts, account, changeAccount
 
@@ -32,7 +33,8 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
         case .deduct, .refund, .voidGrant, .correct, .closeAccount: AdminLimits.bodyBytesMax
         case .applyRules, .createBYOKRule, .changePlatformRule, .changeBYOKRule, .withdrawPlatformRule,
             .withdrawBYOKRule, .quote, .calculatePlatform, .calculateBYOK, .calculateComparison,
-            .settleParked, .discardParked, .openHold, .settleHold, .voidHold, .extendHold:
+            .settleParked, .discardParked, .openHold, .settleHold, .voidHold, .extendHold, .setBudget,
+            .removeBudget:
             AdminLimits.bodyBytesMax
         case let endpoint where endpoint.isBodyOptional: AdminLimits.bodyBytesMax
         case .importCatalogue, .simulate, .startShadow: AdminLimits.catalogueBodyBytesMax
@@ -134,6 +136,9 @@ struct Route: Sendable {
         Route(.get, "/api/v1/usage/parked", .parkedUsage),
         Route(.post, "/api/v1/usage/parked/settle", .settleParked),
         Route(.post, "/api/v1/usage/parked/discard", .discardParked),
+        Route(.get, "/api/v1/budgets", .listBudgets),
+        Route(.put, "/api/v1/budgets", .setBudget),
+        Route(.delete, "/api/v1/budgets", .removeBudget),
         Route(.get, "/api/v1/holds", .openHolds),
         Route(.post, "/api/v1/holds", .openHold),
         Route(.post, "/api/v1/holds/{}/settle", .settleHold),

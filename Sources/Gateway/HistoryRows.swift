@@ -28,15 +28,21 @@ public enum TransactionKind {
     public static let all = [
         allocated, refunded, deduction, voided, expired, forfeited, transferredOut, transferredIn, noted,
         holdOpened, holdChanged, holdVoided, holdExpired, accountOpened, accountChanged,
+        budgetSet, budgetRemoved,
     ]
     public static let holdOpened = "hold_opened"
     public static let holdChanged = "hold_extended"
     public static let holdVoided = "hold_voided"
     public static let holdExpired = "hold_expired"
+    public static let budgetSet = "budget_set"
+    public static let budgetRemoved = "budget_removed"
 }
 
 /// Turns entries into rows, in the order of the journal. Keeps what names need, so it is used again.
 struct HistoryRows: ~Copyable {
+    /// A flag of an outcome that released a hold.
+    static let settlesHold: UInt32 = 4
+
     var details = BytePacker(capacity: 512)
     private var extra = BytePacker(capacity: 256)
 
@@ -68,6 +74,7 @@ struct HistoryRows: ~Copyable {
             case .held(let hold): try add(hold, place, to: &writer)
             case .holdEnded(let end): try add(end, place, to: &writer)
             case .holdChanged(let change): try add(change, place, to: &writer)
+            case .budgetSet(let budget): try add(budget, place, to: &writer)
             }
             lsn += 1
         }
@@ -107,7 +114,7 @@ struct HistoryRows: ~Copyable {
         row.figures.catalogueVersion = entry.catalogueVersion
         row.figures.flags =
             (entry.standardTierUsed ? 1 : 0) | (record.quoteToken.isEmpty ? 0 : 2)
-            | (entry.hold == nil ? 0 : 4) | (entry.holdExpired ? 8 : 0)
+            | (entry.hold == nil ? 0 : Self.settlesHold) | (entry.holdExpired ? 8 : 0)
         row.account = record.account
         row.requestID = record.requestID
         row.provider = record.provider
@@ -205,6 +212,26 @@ struct HistoryRows: ~Copyable {
             credit(place), account: entry.path,
             kind: entry.state == .voided ? TransactionKind.holdVoided : TransactionKind.holdExpired,
             to: &writer)
+    }
+
+    private mutating func add(_ entry: BudgetSetEntry, _ place: Place, to writer: inout HistoryWriter) throws
+    {
+        var object: JSONObject = ["budget": .string(entry.name.text)]
+        if !entry.isRemoved {
+            object["window"] = .string(entry.window.name)
+            if entry.window == .anchoredMonth { object["anchor_day"] = .integer(entry.anchorDay) }
+            object["metric"] = .string(entry.metric.name)
+            object["limit"] =
+                entry.metric == .cost ? .string(Nanocredits(entry.limit).text) : .integer(entry.limit)
+            object["hard"] = .bool(entry.isHard)
+            if !entry.provider.isEmpty { object["provider"] = .string(entry.provider.text) }
+            if !entry.model.isEmpty { object["model"] = .string(entry.model.text) }
+        }
+        GrantDetails.add(actor: entry.actor, reason: entry.reason, to: &object)
+        setDetails(object)
+        try write(
+            credit(place), account: entry.path,
+            kind: entry.isRemoved ? TransactionKind.budgetRemoved : TransactionKind.budgetSet, to: &writer)
     }
 
     private mutating func setHoldDetails(

@@ -285,9 +285,9 @@ public final class OfflineDirectory {
             guard firstLSN + UInt64(count) - 1 > position.lsn else { return count }
             var lsn = firstLSN
             var sequence = reader.nextSequence
-            while let (_, entry) = try reader.next() {
+            while let (time, entry) = try reader.next() {
                 if lsn > position.lsn {
-                    try auditor.add(entry, shard: reader.head.shard, sequence: sequence)
+                    try auditor.add(entry, time: time, shard: reader.head.shard, sequence: sequence)
                 }
                 lsn += 1
                 sequence += 1
@@ -303,12 +303,15 @@ private struct Auditor {
     private var balances: [[UInt8]: Int128] = [:]
     private var outcomes: [Hash128] = []
     fileprivate var parked = ParkedAudit()
+    private var holds = HoldAudit()
+    private var budgets: BudgetAudit
 
     init(_ ledger: Ledger) {
         // Every account has a sum, so that one without rows is compared too.
         var sums: [[UInt8]: Int128] = [:]
         ledger.forEachAccount { path, _ in sums[Array(path)] = 0 }
         balances = sums
+        budgets = BudgetAudit(ledger)
     }
 
     /// Adds a row of the history; returns its LSN.
@@ -317,6 +320,20 @@ private struct Auditor {
         case .usage(let row):
             charges += Int128(row.figures.charge)
             balances[Array(row.wallet.utf8), default: 0] -= Int128(row.figures.charge)
+            if row.figures.flags & HistoryRows.settlesHold != 0 {
+                try row.content.withView {
+                    holds.settle(Array(row.account.utf8), try RecordContent.read($0))
+                }
+            }
+            if !budgets.isEmpty, row.figures.state != .discarded {
+                budgets.add(
+                    Array(row.account.utf8), provider: row.provider, model: row.model,
+                    charge: row.figures.charge,
+                    tokens: row.figures.counts.inputTokens + row.figures.counts.outputTokens,
+                    isSettlement: row.figures.state == .settled,
+                    at: Timestamp(microseconds: row.figures.recordedAt), shard: Int(row.figures.shard),
+                    sequence: row.figures.sequence)
+            }
             switch row.figures.state {
             case .charged: outcomes.append(row.figures.idKey)
             case .parked:
@@ -329,12 +346,15 @@ private struct Auditor {
             return row.figures.lsn
         case .credit(let row):
             balances[Array(row.account.utf8), default: 0] += Int128(row.amount)
+            try holds.add(row)
             return row.lsn
         }
     }
 
     /// Adds an entry of the journal.
-    mutating func add(_ entry: Entry, shard: Int, sequence: UInt64) throws {
+    mutating func add(_ entry: Entry, time: Timestamp, shard: Int, sequence: UInt64) throws {
+        try holds.add(entry)
+        if !budgets.isEmpty { try count(entry, time: time, shard: shard, sequence: sequence) }
         switch entry {
         case .charged(let charge):
             try add(charge)
@@ -348,8 +368,22 @@ private struct Auditor {
         case .deducted(let deducted): balances[Array(deducted.path), default: 0] -= Int128(deducted.amount)
         case .accountOpened, .accountChanged, .noted: break
         // A hold moves nothing.
-        case .held, .holdEnded, .holdChanged: break
+        case .held, .holdEnded, .holdChanged, .budgetSet: break
         }
+    }
+
+    private mutating func count(_ entry: Entry, time: Timestamp, shard: Int, sequence: UInt64) throws {
+        let (charge, isSettlement): (ChargeEntry, Bool)
+        switch entry {
+        case .charged(let found): (charge, isSettlement) = (found, false)
+        case .parkedSettled(let end): (charge, isSettlement) = (end.charge, true)
+        default: return
+        }
+        let record = try RecordContent.read(charge.content)
+        budgets.add(
+            Array(record.account), provider: record.provider.text, model: record.model.text,
+            charge: charge.charge, tokens: record.usage.inputTokens + record.usage.outputTokens,
+            isSettlement: isSettlement, at: time, shard: shard, sequence: sequence)
     }
 
     private mutating func add(_ charge: ChargeEntry) throws {
@@ -401,6 +435,19 @@ private struct Auditor {
                     + " (columns id_high and id_low of the view `usage`)")
         }
         report.add("request ids", "\(VerificationReport.grouped(outcomes.count)) outcomes, one for each id")
+        let (openHolds, held) = try holds.check(ledger)
+        if holds.count > 0 {
+            report.add(
+                "holds",
+                "\(VerificationReport.grouped(openHolds)) open of \(VerificationReport.grouped(holds.count)), which keep"
+                    + " \(VerificationReport.grouped(held)) nanocredits")
+        }
+        let budgetCount = try budgets.check()
+        if budgetCount > 0 {
+            report.add(
+                "budgets",
+                "\(VerificationReport.grouped(budgetCount)) counted again from the charges in their window")
+        }
         let (openCount, endedCount) = try parked.check()
         if openCount + endedCount > 0 {
             report.add(

@@ -248,6 +248,7 @@ public enum Entry: Sendable {
     case held(HoldOpenedEntry)
     case holdEnded(HoldEndedEntry)
     case holdChanged(HoldChangedEntry)
+    case budgetSet(BudgetSetEntry)
 }
 
 /// The first byte of an entry's fields.
@@ -269,6 +270,7 @@ enum EntryKind: UInt8 {
     case held = 8
     case holdEnded = 9
     case holdChanged = 10
+    case budgetSet = 11
 }
 
 /// Why an entry cannot be read: a newer version wrote it, or the ledger has a bug; damage on disk is

@@ -109,6 +109,7 @@ extension Ledger {
         shards[shard].state.withLock { state in
             state.sequence = sequence
             state.time = max(state.time, time)
+            state.recountHeldOfAll()
         }
     }
 

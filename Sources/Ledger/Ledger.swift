@@ -47,7 +47,7 @@ public final class Ledger: Sendable {
         precondition(shardCount > 0 && shardCount <= ShardSet.countMax)
         keys = KeyMaker(secret: secret)
         self.holdsMax = holdsMax
-        shards = ShardTable(count: shardCount, idsMax: max(1, idsMax / shardCount))
+        shards = ShardTable(count: shardCount, idsMax: max(1, idsMax / shardCount), keys: keys)
         lookahead = LookaheadTable(count: shardCount)
     }
 

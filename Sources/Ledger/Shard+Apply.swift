@@ -13,6 +13,7 @@ extension ShardState {
 
     mutating func applyCharge(_ entry: ChargeEntry, time: Timestamp, eventTime: Timestamp) {
         takeCharge(entry, time: time)
+        if budgetCount > 0 { countInBudgets(entry, time: time) }
         remember(
             entry.key,
             RememberedOutcome(

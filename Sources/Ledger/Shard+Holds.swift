@@ -74,7 +74,25 @@ extension ShardState {
         }
         guard holds.count < openMax else { return .refused(Refusal(.overloaded, field: .holdID)) }
         var amount = asked
-        if asked > 0, !accounts[wallet].unlimited {
+        var share = BudgetShare(cost: asked, tokens: 0, requests: 1, provider: 0, model: 0)
+        if budgetCount > 0 {
+            if terms.amount == nil {
+                share.tokens = record.usage.inputTokens + record.usage.outputTokens
+                (share.provider, share.model) = budgetNames(record)
+            }
+            if let fault = budgetFault(share, of: account, time: time) {
+                guard terms.policy == .clip, asked > 0 else { return .refused(fault) }
+                // A clipped hold also fits into what budgets on cost leave; tokens and requests do not shrink.
+                share.cost = min(asked, budgetRoom(share, of: account, time: time))
+                let least = leastHeld(terms, record, of: wallet, tier: tier(standing.tier), book: book)
+                if share.cost < least || budgetFault(share, of: account, time: time) != nil {
+                    return .refused(fault)
+                }
+                amount = share.cost
+            }
+        }
+        if amount > 0, !accounts[wallet].unlimited {
+            let asked = amount
             let available = available(of: wallet, for: GrantUse(record))
             if asked > available {
                 guard terms.policy == .clip else {
@@ -101,6 +119,7 @@ extension ShardState {
         entry.policy = terms.policy
         if terms.amount == nil {
             entry.tokens = record.usage.inputTokens + record.usage.outputTokens
+            (entry.provider, entry.model) = (share.provider, share.model)
         }
         // The request has the same bytes at hand, unless the account was found under another path.
         entry.path = accounts[account].hash == keys.account ? terms.account : path(of: account)
@@ -151,6 +170,13 @@ extension ShardState {
                 }
                 newAmount = row.amount + max(0, available)
             }
+        }
+        if newAmount > row.amount, budgetCount > 0 {
+            // Only the growth is new; tokens and the request are counted already.
+            let growth = BudgetShare(
+                cost: newAmount - row.amount, tokens: 0, requests: 0, provider: row.provider, model: row.model
+            )
+            if let fault = budgetFault(growth, of: row.account, time: time) { return .refused(fault) }
         }
         let expiresAt = Timestamp(microseconds: time.microseconds + lease * 1_000)
         stageHoldChange(number, amount: newAmount, expiresAt: expiresAt, time: time)

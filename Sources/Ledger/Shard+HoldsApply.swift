@@ -21,7 +21,12 @@ extension ShardState {
             preconditionFailure("a hold that is changed is open")
         }
         let wallet = holds[number].wallet
-        changeHeld(by: entry.amount - holds[number].amount, of: wallet)
+        let grown = entry.amount - holds[number].amount
+        changeHeld(by: grown, of: wallet)
+        if budgetCount > 0 {
+            changeHeldInBudgets(holds[number], cost: holds[number].amount, by: -1)
+            changeHeldInBudgets(holds[number], cost: entry.amount, by: 1)
+        }
         holds[number].amount = entry.amount
         holds.move(number, expiresAt: entry.expiresAt)
         markDirty(wallet)
@@ -48,6 +53,7 @@ extension ShardState {
         let past = RememberedHold(
             digest: holds[number].digest, sequence: sequence, state: state, amount: amount)
         changeHeld(by: -amount, of: wallet)
+        if budgetCount > 0 { changeHeldInBudgets(holds[number], cost: amount, by: -1) }
         totals.holds -= 1
         if next != AccountRow.none { holds[next].previous = previous }
         if previous == AccountRow.none {
@@ -78,6 +84,7 @@ extension ShardState {
         if row.next != AccountRow.none { holds[row.next].previous = number }
         sides[side].firstHold = number
         changeHeld(by: row.amount, of: row.wallet)
+        if budgetCount > 0 { changeHeldInBudgets(row, cost: row.amount, by: 1) }
         totals.holds += 1
     }
 

@@ -131,6 +131,9 @@ extension ShardState {
         _ entry: ParkedEndEntry, kind: EntryKind, time: Timestamp, eventTime: Timestamp
     ) {
         takeCharge(entry.charge, time: time)
+        if budgetCount > 0, entry.charge.charge > 0 {
+            countInBudgets(entry.charge, isSettlement: true, time: time)
+        }
         rememberParkedEnd(entry, kind: kind, sequence: sequence, eventTime: eventTime)
     }
 

@@ -46,6 +46,16 @@ extension ShardState {
         }
         guard case .priced(let priced) = answer.pricing else { return answer }
         answer.own = quotedCharge(priced, of: wallet, at: record.eventTime)
+        if budgetCount > 0 {
+            let names = budgetNames(record)
+            let share = BudgetShare(
+                cost: answer.own.charge, tokens: record.usage.inputTokens + record.usage.outputTokens,
+                requests: 1, provider: names.provider, model: names.model)
+            if let fault = budgetFault(share, of: account, time: entryTime(now)) {
+                answer.pricing = .refused(fault)
+                return answer
+            }
+        }
         if compare {
             var other = record
             other.credentialSource = record.credentialSource == .byok ? .platform : .byok

@@ -241,6 +241,8 @@ extension ShardState {
             try check(account: entry.wallet)
             let eventTime = try RecordContent.eventTime(of: entry.content)
             try check(entry)
+            // Budgets look into the record.
+            if budgetCount > 0 { _ = try RecordContent.read(entry.content) }
             applyCharge(entry, time: time, eventTime: eventTime)
         case .granted:
             let (time, entry) = try fields.grant()
@@ -265,6 +267,7 @@ extension ShardState {
             let (time, entry) = try fields.parkedEnd()
             let eventTime = try RecordContent.eventTime(of: entry.charge.content)
             try check(entry, kind: kind)
+            if budgetCount > 0 { _ = try RecordContent.read(entry.charge.content) }
             applyParkedEnd(entry, kind: kind, time: time, eventTime: eventTime)
         case .grantedByAct, .transferredIn, .grantVoided, .deducted, .noted:
             try applyAct(kind, fields: &fields)
@@ -280,6 +283,10 @@ extension ShardState {
             let (time, entry) = try fields.holdChanged()
             try check(entry)
             applyHoldChanged(entry, time: time)
+        case .budgetSet:
+            let (time, entry) = try fields.budgetSet()
+            try check(entry)
+            applyBudgetSet(entry, time: time)
         }
     }
 
@@ -320,7 +327,7 @@ extension ShardState {
                 eventTime: try RecordContent.eventTime(of: entry.charge.content))
         case .grantedByAct, .transferredIn, .grantVoided, .deducted, .noted:
             try rememberAct(kind, sequence: at, fields: &fields)
-        case .grantEnded, .accountOpened, .accountChanged, .held, .holdChanged:
+        case .grantEnded, .accountOpened, .accountChanged, .held, .holdChanged, .budgetSet:
             break
         }
     }

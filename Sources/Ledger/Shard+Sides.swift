@@ -19,6 +19,8 @@ struct SideRow: BitwiseCopyable {
     var voided: Int64 = 0
     /// How many of the wallet's grants have a filter.
     var filteredGrants: UInt32 = 0
+    /// The first of the account's budgets, and through `next` the others.
+    var budget = BudgetRow.none
 }
 
 /// What was refunded of a charge: never more than it came to.
@@ -32,6 +34,7 @@ struct RefundRow: BitwiseCopyable {
 /// What follows an account's row in a checkpoint. A tag that is not known was written by a newer version.
 enum AccountSection: UInt8 {
     case holds = 1
+    case budgets = 2
     /// deducted | voided
     case sums = 16
     /// count, then charge and refunded of each
@@ -79,6 +82,7 @@ extension ShardState {
     func packSections(of account: UInt32, into packer: inout BytePacker) {
         let side = sides[accounts[account].side]
         if side.firstHold != AccountRow.none { packer.append(.holds) { packHolds(of: account, into: &$0) } }
+        if !side.budget.isNone { packer.append(.budgets) { packBudgets(of: account, into: &$0) } }
         if side.firstRefund != AccountRow.none {
             packer.append(.refunds) { packRefunds(of: side, into: &$0) }
         }
@@ -105,6 +109,7 @@ extension ShardState {
             var body = ByteUnpacker(try fields.prefixed())
             switch section {
             case .holds: try restoreHolds(of: account, from: &body)
+            case .budgets: try restoreBudgets(of: account, from: &body)
             case .sums:
                 let side = makeSide(of: account)
                 sides[side].deducted = try body.amount()

@@ -152,6 +152,14 @@ struct ShardState: ~Copyable, Sendable {
     var holds = HoldTable()
     /// Holds whose lease has ended, since the process began.
     var expiredHolds = 0
+    /// The budgets of accounts that have more than one, without the first of each; their texts, how many there
+    /// are, and the last number given.
+    var budgets = Slab<BudgetRow>()
+    var budgetTexts: [UInt32: BudgetTexts] = [:]
+    var budgetCount = 0
+    var lastBudget: UInt32 = 0
+    /// Makes the hashes of names.
+    let keys: KeyMaker
     var ids = IdempotencyTable()
     var paths = BytePacker(capacity: 1024)
     var missingParents = MissingParents()
@@ -187,8 +195,9 @@ struct ShardState: ~Copyable, Sendable {
     /// The draws of the charge being decided, packed; reused.
     var drawn = BytePacker(capacity: 64)
 
-    init(number: Int, idsMax: Int) {
+    init(number: Int, idsMax: Int, keys: KeyMaker) {
         self.number = number
+        self.keys = keys
         self.idsMax = min(max(idsMax, 1), IdempotencyTable.rowsMax / 2)
     }
 

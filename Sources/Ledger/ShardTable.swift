@@ -18,14 +18,14 @@ final class ShardTable: @unchecked Sendable {
     private let rows: UnsafeMutablePointer<Shard>
     let count: Int
 
-    init(count: Int, idsMax: Int) {
+    init(count: Int, idsMax: Int, keys: KeyMaker) {
         self.count = count
         let bytes = UnsafeMutableRawPointer.allocate(
             byteCount: count * MemoryLayout<Shard>.stride, alignment: 64)
         unsafe rows = bytes.bindMemory(to: Shard.self, capacity: count)
         for number in 0..<count {
             unsafe (rows + number).initialize(
-                to: Shard(state: Mutex(ShardState(number: number, idsMax: idsMax))))
+                to: Shard(state: Mutex(ShardState(number: number, idsMax: idsMax, keys: keys))))
         }
     }
 

@@ -49,6 +49,8 @@ extension Refusal {
     public var retryAfterMilliseconds: UInt32 {
         let usual: Int64
         switch reason {
+        // A budget that does not begin again opens by no waiting.
+        case .budgetExceeded where expected <= 0: return 0
         case .budgetExceeded, .rateLimited, .notReady: usual = 1_000
         case .overloaded: usual = 100
         case .diskFull: usual = 5_000
@@ -93,9 +95,12 @@ extension Refusal {
             text.append(credits: expected)
             text.append(" are available: grant credits, or ask for less")
         case .budgetExceeded:
-            text.append("the budget of this window, ")
+            text.append("this would go above a hard budget of ")
             text.append(decimal: found)
-            text.append(", is used up: it opens again after retry_after_ms, or raise the budget")
+            text.append(
+                expected > 0
+                    ? " for its window: it opens again after retry_after_ms, or raise the budget"
+                    : ", which does not begin again: raise the budget")
         case .rateLimited:
             text.append("more calls than the limit of ")
             text.append(decimal: found)

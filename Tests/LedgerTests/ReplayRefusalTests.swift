@@ -52,6 +52,7 @@ struct ReplayRefusalTests {
         house.hold(HoldOrder("h2", amount: 20))
         try house.extend("h1", of: "acme/a", amount: 15)
         try house.void("h2")
+        try house.budget("day", of: "acme/a", limit: 100)
         house.settle("h1", "r6", of: "acme/a", tokens: 12)
         house.collect()
         return house
@@ -102,6 +103,7 @@ struct ReplayRefusalTests {
         case .held(let hold): packer.append(time: time, hold)
         case .holdEnded(let hold): packer.append(time: time, hold)
         case .holdChanged(let hold): packer.append(time: time, hold)
+        case .budgetSet(let budget): packer.append(time: time, budget)
         }
     }
 
@@ -133,7 +135,7 @@ struct ReplayRefusalTests {
             write(time, entry, to: &packer)
         }
         #expect(error == nil)
-        #expect(kinds.count == 12, "the history has every kind of entry: \(kinds)")
+        #expect(kinds.count == 13, "the history has every kind of entry: \(kinds)")
     }
 
     @Test("a balance that does not follow is refused, in every kind of entry that has one")
@@ -169,7 +171,8 @@ struct ReplayRefusalTests {
                         case .deducted(var deducted):
                             deducted.balanceAfter += difference
                             entry = .deducted(deducted)
-                        case .accountOpened, .accountChanged, .noted, .held, .holdEnded, .holdChanged:
+                        case .accountOpened, .accountChanged, .noted, .held, .holdEnded, .holdChanged,
+                            .budgetSet:
                             hasBalance = false
                         }
                     }

@@ -110,6 +110,9 @@ struct JournalText {
             object["kind"] = .string("hold \(hold.state.name), \(Nanocredits(hold.amount).text) released")
             object["account"] = .string(hold.path.text)
             object["request_id"] = .string(hold.id.text)
+        case .budgetSet(let budget):
+            object["kind"] = .string("budget \(budget.isRemoved ? "removed" : "set"), \(budget.name.text)")
+            object["account"] = .string(budget.path.text)
         case .holdChanged(let hold):
             object["kind"] = .string("hold of \(Nanocredits(hold.amount).text) until \(hold.expiresAt.text)")
             object["account"] = .string(hold.path.text)
