@@ -19,13 +19,15 @@ final class FrameWriter {
     private static let prefixBytes = WireLimits.headerBytes + 6 + 4
     /// A record's tag in a batch and its length, padded to two bytes.
     private static let recordPrefixBytes = 3
+    /// What asks for a brief quote.
+    private static let briefBytes = 2
 
     /// What stands before the record of a hold.
     private static let holdHeadBytesMax = 256
 
     /// The longest frame of a writer with this batch size.
     static func frameBytesMax(batchSize: Int) -> Int {
-        prefixBytes + batchSize * (recordPrefixBytes + RecordTemplates.recordBytesMax)
+        prefixBytes + batchSize * (recordPrefixBytes + RecordTemplates.recordBytesMax) + briefBytes
     }
 
     /// Appends the frame of a slot with `count` records; `record` names each, and its item if known.
@@ -39,7 +41,7 @@ final class FrameWriter {
         let room = unsafe queue.room(
             FrameWriter.prefixBytes
                 + count * (FrameWriter.recordPrefixBytes + RecordTemplates.recordBytesMax)
-                + FrameWriter.holdHeadBytesMax)
+                + FrameWriter.holdHeadBytesMax + FrameWriter.briefBytes)
         var end = FrameWriter.prefixBytes
         var isQuote = false
         var holdStage = SentRecord.HoldStage.none
@@ -63,6 +65,12 @@ final class FrameWriter {
             }
             end += head + recordBytes
         }
+        if isQuote, workload.plan.areQuotesBrief {
+            // Field 3 of the question, true.
+            unsafe room[end] = 0x18
+            unsafe room[end + 1] = 1
+            end += FrameWriter.briefBytes
+        }
         let messageBytes = end - WireLimits.headerBytes
         unsafe room[0] = 0
         unsafe room[1] = UInt8(truncatingIfNeeded: messageBytes >> 24)
@@ -76,7 +84,7 @@ final class FrameWriter {
             let group = UInt8(truncatingIfNeeded: callID >> UInt64(7 * index)) & 0x7f
             unsafe room[6 + index] = group | (index < 4 ? 0x80 : 0)
         }
-        // Field 3, a report, field 4, a batch, field 5, a quote, whose only member is the record, 6, a hold,
+        // Field 3, a report, field 4, a batch, field 5, a quote, whose first member is the record, 6, a hold,
         // or 7, its settlement.
         let callBytes = end - FrameWriter.prefixBytes
         switch holdStage {

@@ -64,8 +64,8 @@ struct LoadtestCommand: ParsableCommand {
     @Option(help: "Percent of the records sent with on_insufficient = REFUSE.") var refusePercent = 0.0
     @Option(help: "Percent of the records that are not reported: it is asked what they would cost.")
     var quotePercent = 0.0
-
-    @Option(help: "Records for which a hold is opened first, which they settle: two operations each.")
+    @Flag(help: "Ask for quotes without their factors and token.") var briefQuotes = false
+    @Option(help: "Percent of the records for which a hold is opened first: two operations each.")
     var holdPercent = 0.0
     @Option(help: "The provider of platform records.") var provider = "openai"
     @Option(help: "The model of platform records.") var model = "gpt-4o"
@@ -114,6 +114,9 @@ struct LoadtestCommand: ParsableCommand {
         }
         guard quotePercent == 0 || batchSize == 1 else {
             throw ValidationError("--quote-percent goes with --batch-size 1: quotes have no batches")
+        }
+        guard !briefQuotes || quotePercent > 0 else {
+            throw ValidationError("--brief-quotes goes with --quote-percent")
         }
         guard threads <= connections else {
             throw ValidationError("--threads is \(threads), but there are only \(connections) connections")
@@ -200,6 +203,7 @@ struct LoadtestCommand: ParsableCommand {
         plan.workload.refuseShare = Share(percent: refusePercent)
         plan.workload.quoteShare = Share(percent: quotePercent)
         plan.workload.holdShare = Share(percent: holdPercent)
+        plan.workload.areQuotesBrief = briefQuotes
         plan.workload.provider = provider
         plan.workload.model = model
         plan.workload.byokProvider = byokProvider

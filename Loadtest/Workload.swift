@@ -32,6 +32,8 @@ struct WorkloadPlan: Sendable {
     var quoteShare = Share(percent: 0)
     /// Records for which a hold is opened first, which they then settle: two operations.
     var holdShare = Share(percent: 0)
+    /// Quotes are asked without their lines and token.
+    var areQuotesBrief = false
     /// Records sent with `on_insufficient = REFUSE`.
     var refuseShare = Share(percent: 0)
     var provider = "openai"

@@ -99,7 +99,7 @@ extension AdminDesk {
 
     private func quoted(
         _ draft: QuoteDraft, _ account: NamedAccount, compare: Bool
-    ) async throws(RequestProblem) -> QuotedReport {
+    ) async throws(RequestProblem) -> DetailedQuote {
         switch await gateway.quote(draft, compare: compare) {
         case .quoted(let quoted): return quoted
         case .refused(let refusal): throw .refused(refusal, account: account.name)
@@ -226,39 +226,43 @@ extension Refusal {
     }
 }
 
-extension QuotedReport {
+extension DetailedQuote {
     /// The quote as a document.
     fileprivate func json(source: CredentialSource) -> JSONObject {
         var object: JSONObject = [
             "credential_source": source == .platform ? "platform" : "byok", "tier": .word(tier.text),
-            "charge": .credits(own.charge), "fee": .credits(own.fee), "base_cost_usd": .dollars(baseCost),
-            "allowance_used": .credits(own.allowanceUsed), "allowance_left": .credits(own.allowanceLeft),
-            "min_charge": .credits(details.minCharge), "min_charge_binds": .bool(details.minChargeBinds),
-            "available": isUnlimited ? .null : .credits(available),
-            "available_after": isUnlimited ? .null : .credits(availableAfter),
-            "sufficient": .bool(isSufficient), "unlimited": .bool(isUnlimited),
-            "affordable_output_tokens": affordableOutputTokens.map { .integer($0) } ?? .null,
-            "standard_tier_used": .bool(standardTierUsed), "off_peak": .bool(details.isOffPeak),
-            "input_tokens_above": details.inputTokensAbove.map { .integer($0) } ?? .null,
-            "rule_version": .integer(ruleVersion), "catalogue_version": .integer(catalogueVersion),
+            "charge": .credits(quote.own.charge), "fee": .credits(quote.own.fee),
+            "base_cost_usd": .dollars(quote.baseCost),
+            "allowance_used": .credits(quote.own.allowanceUsed),
+            "allowance_left": .credits(quote.own.allowanceLeft),
+            "min_charge": .credits(quote.details.minCharge),
+            "min_charge_binds": .bool(quote.details.minChargeBinds),
+            "available": quote.isUnlimited ? .null : .credits(quote.available),
+            "available_after": quote.isUnlimited ? .null : .credits(quote.availableAfter),
+            "sufficient": .bool(quote.isSufficient), "unlimited": .bool(quote.isUnlimited),
+            "affordable_output_tokens": quote.affordableOutputTokens.map { .integer($0) } ?? .null,
+            "standard_tier_used": .bool(quote.standardTierUsed), "off_peak": .bool(quote.details.isOffPeak),
+            "input_tokens_above": quote.details.inputTokensAbove.map { .integer($0) } ?? .null,
+            "rule_version": .integer(quote.ruleVersion),
+            "catalogue_version": .integer(quote.catalogueVersion),
         ]
-        switch details.effect {
+        switch quote.details.effect {
         case .times(let ratio): object["markup"] = ["ratio": .string(ratio.text)]
         case .fixed(let credits): object["markup"] = ["fixed": .credits(credits.count)]
         }
         object["alternative"] =
-            alternative.map { other in
+            quote.alternative.map { other in
                 [
                     "credential_source": source == .platform ? "byok" : "platform",
                     "charge": .credits(other.charge), "fee": .credits(other.fee),
                     "allowance_used": .credits(other.allowanceUsed),
                 ]
             } ?? .null
-        object["byok_saving"] = byokSaving.map { .credits($0) } ?? .null
+        object["byok_saving"] = quote.byokSaving.map { .credits($0) } ?? .null
         object["quote_token"] = token.isEmpty ? .null : .string(Hexadecimal.text(token))
-        object["expires_at"] = token.isEmpty ? .null : .instant(expiresAt.microseconds)
+        object["expires_at"] = token.isEmpty ? .null : .instant(quote.expiresAt.microseconds)
         object["lines"] = .array(
-            details.lines.map { line in
+            lines.map { line in
                 [
                     "unit": .string(line.unit.name), "quantity": .integer(line.quantity),
                     "usd_per_unit": .dollars(line.rate), "amount_usd": .dollars(line.amount),

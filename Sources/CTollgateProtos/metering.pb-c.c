@@ -1791,7 +1791,7 @@ const ProtobufCMessageDescriptor tollgate__v1__report_result__descriptor =
   (ProtobufCMessageInit) tollgate__v1__report_result__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tollgate__v1__quote_request__field_descriptors[2] =
+static const ProtobufCFieldDescriptor tollgate__v1__quote_request__field_descriptors[3] =
 {
   {
     "usage",
@@ -1817,15 +1817,28 @@ static const ProtobufCFieldDescriptor tollgate__v1__quote_request__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "brief",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__QuoteRequest, brief),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tollgate__v1__quote_request__field_indices_by_name[] = {
+  2,   /* field[2] = brief */
   1,   /* field[1] = compare */
   0,   /* field[0] = usage */
 };
 static const ProtobufCIntRange tollgate__v1__quote_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor tollgate__v1__quote_request__descriptor =
 {
@@ -1835,7 +1848,7 @@ const ProtobufCMessageDescriptor tollgate__v1__quote_request__descriptor =
   "Tollgate__V1__QuoteRequest",
   "tollgate.v1",
   sizeof(Tollgate__V1__QuoteRequest),
-  2,
+  3,
   tollgate__v1__quote_request__field_descriptors,
   tollgate__v1__quote_request__field_indices_by_name,
   1,  tollgate__v1__quote_request__number_ranges,

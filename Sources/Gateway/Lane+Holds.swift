@@ -68,7 +68,7 @@ extension Lane {
             return hold(terms, record, prepared)
         case .refused(let refusal):
             let refusal = Self.fault(of: terms.account, insteadOf: refusal)
-            return refused(terms.amount == nil ? explained(refusal, record) : refusal)
+            return refused(terms.amount == nil ? explained(refusal, record, prepared.keys) : refusal)
         }
     }
 
@@ -110,16 +110,13 @@ extension Lane {
     }
 
     /// A refusal for lack of credit says how many output tokens would be covered.
-    mutating func explained(_ refusal: Refusal, _ record: UsageRecord) -> Refusal {
+    mutating func explained(_ refusal: Refusal, _ record: UsageRecord, _ keys: RecordKeys) -> Refusal {
         guard refusal.reason == .insufficientCredits else { return refusal }
-        guard
-            case .quoted(let quote) = gateway.quote(
-                record, compare: false, book: book, now: now, using: &signing, mark: &mark)
-        else { return refusal }
+        let noQuote = gateway.quote(
+            record, keys, .brief, book: book, now: now, room: &room, mark: &mark)
+        guard noQuote == nil, let tokens = room.quote.affordableOutputTokens else { return refusal }
         var refusal = refusal
-        if let tokens = quote.affordableOutputTokens {
-            refusal.affordableOutputTokens = Int64(clamping: tokens)
-        }
+        refusal.affordableOutputTokens = Int64(clamping: tokens)
         return refusal
     }
 }

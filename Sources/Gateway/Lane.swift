@@ -41,7 +41,9 @@ public struct Lane: ~Copyable {
     /// A draft that counts beside; nil without one.
     private var shadow: ShadowLane?
     private var shadowNumber: UInt64 = 0
-    /// What a quote's token is signed over; reused.
+    /// What belongs to the last quote.
+    var room = QuoteRoom()
+    /// What a hold's digest is taken over; reused.
     var signing = BytePacker(capacity: 512)
 
     public init(_ gateway: Gateway) {
@@ -107,9 +109,11 @@ public struct Lane: ~Copyable {
         return prepared
     }
 
-    /// Asks for the lines that a quote will need. What is wrong with its account is said when it is priced.
-    public func prepare(quote record: UsageRecord) -> PreparedReport {
+    /// Asks for the lines that a quote will need. What is wrong with its account is said when it is priced. Without
+    /// an event time the record is for now.
+    public func prepare(quote record: inout UsageRecord) -> PreparedReport {
         var prepared = PreparedReport()
+        if record.eventTime.microseconds <= 0 { record.eventTime = now }
         do {
             (prepared.keys.organisation, prepared.keys.account) = try ledger.keys.account(
                 unchecked: record.account)
@@ -160,7 +164,8 @@ public struct Lane: ~Copyable {
             // It is there now, so this comes here once.
             return decide(record, prepared, history: history)
         case .refused(let refusal):
-            let refusal = explained(Self.fault(of: record.account, insteadOf: refusal), record)
+            let refusal = explained(
+                Self.fault(of: record.account, insteadOf: refusal), record, prepared.keys)
             counts.count(refusal: refusal.reason)
             return .refused(refusal)
         case .askHistory:
@@ -199,15 +204,23 @@ public struct Lane: ~Copyable {
     /// Counts a record that was refused before it came here.
     public mutating func countRefusal(_ refusal: Refusal) { counts.count(refusal: refusal.reason) }
 
-    /// Prices a quote against an account, at the prices of now unless the record has an event time.
-    /// Changes nothing but what has expired.
-    public mutating func quote(_ record: UsageRecord, compare: Bool) -> QuoteOutcome {
+    /// Prices a prepared quote against an account. Returns why it is refused, else the quote is `quoted`. Changes
+    /// nothing but what has expired. Allocates nothing.
+    public mutating func quote(
+        _ record: UsageRecord, _ prepared: PreparedReport, _ options: QuoteOptions
+    ) -> Refusal? {
         counts.quotes += 1
-        var record = record
-        if record.eventTime.microseconds <= 0 { record.eventTime = now }
-        return gateway.quote(
-            record, compare: compare, book: book, now: now, using: &signing, mark: &mark)
+        if let fault = prepared.fault { return fault }
+        let refusal = gateway.quote(
+            record, prepared.keys, options, book: book, now: now, room: &room, mark: &mark)
+        return refusal.map { Self.fault(of: record.account, insteadOf: $0) }
     }
+
+    /// The last quote.
+    public var quoted: QuotedReport { room.quote }
+    /// Its leaves, and its token, which is empty if it has none; valid until the next quote.
+    public var quoteLines: [QuoteLine] { room.lines }
+    public var quoteToken: ByteView { room.token.view }
 
     /// What an account may spend now; nil when there is no such account.
     public mutating func balance(of path: ByteView) throws(AccountPath.Fault) -> AccountSummary? {

@@ -88,20 +88,19 @@ struct QuoteSigner: Sendable {
 
     init(key: [UInt8]) { code = MessageCode(key: key) }
 
-    /// The token for what `record` asks about. `packer` is used as scratch.
-    func sign(_ token: QuoteToken, for record: borrowing UsageRecord, using packer: inout BytePacker)
-        -> [UInt8]
-    {
+    /// Writes the token for what `record` asks about to `output`. `packer` is used as scratch. No allocation.
+    func sign(
+        _ token: QuoteToken, for record: borrowing UsageRecord, using packer: inout BytePacker,
+        to output: inout BytePacker
+    ) {
         packer.clear()
         token.appendHead(to: &packer)
+        output.append(bytes: packer.view)
         append(record, to: &packer)
-        return unsafe [UInt8](unsafeUninitializedCapacity: QuoteToken.headBytes + MessageCode.codeBytes) {
-            (room, count) in
-            guard let base = room.baseAddress else { return }
-            for index in 0..<QuoteToken.headBytes { unsafe base[index] = packer.view[index] }
-            // The whole code is written, the half of it kept.
-            unsafe code.write(packer.view, to: base + QuoteToken.headBytes)
-            count = QuoteToken.bytes
+        unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: MessageCode.codeBytes) { room in
+            guard let whole = room.baseAddress else { return }
+            unsafe code.write(packer.view, to: whole)
+            output.append(bytes: unsafe ByteView(whole, count: QuoteToken.codeBytes))
         }
     }
 
@@ -127,10 +126,12 @@ struct QuoteSigner: Sendable {
     }
 
     private func append(name: ByteView, to packer: inout BytePacker) {
-        packer.append(UInt64(name.count))
-        for index in 0..<name.count {
-            let byte = name[index]
-            packer.append(byte: byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte)
+        packer.append(bytesMax: BytePacker.numberBytesMax + name.count) { cursor in
+            cursor.append(UInt64(name.count))
+            for index in 0..<name.count {
+                let byte = name[index]
+                cursor.append(byte: byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte)
+            }
         }
     }
 }

@@ -5,7 +5,8 @@ import Ledger
 import Money
 import Pricing
 
-/// A quote against an account. Amounts are in nanocredits, the base cost and rates in picodollars.
+/// A quote against an account, as plain values; its lines and its token are beside it. Amounts are in nanocredits,
+/// the base cost in picodollars.
 public struct QuotedReport: Sendable {
     /// What would be taken from the wallet, and what the allowance would pay.
     public var own = QuotedCharge()
@@ -15,83 +16,102 @@ public struct QuotedReport: Sendable {
     public var availableAfter: Int64 = 0
     public var isSufficient = false
     public var isUnlimited = false
-    public var tier: [UInt8] = []
     /// The most output tokens that the wallet and the allowance pay for; nil if output is free or the wallet
     /// unlimited.
     public var affordableOutputTokens: UInt64?
     public var ruleVersion: UInt32 = 0
     public var catalogueVersion: UInt32 = 0
     public var standardTierUsed = false
-    /// What the rule makes of the cost, every leaf, and what set the rates.
-    public var details: QuoteDetails
+    /// What the rule makes of the cost, and what set the rates.
+    public var details = QuoteDetails()
     /// The charge under the other credential source, if it was asked for and a rule exists.
     public var alternative: QuotedCharge?
     /// What the customer pays less in all with its own key: the platform's charge less the BYOK charge and the
     /// provider's cost. With an alternative.
     public var byokSaving: Int64?
-    /// Empty for a quote of another time than now.
-    public var token: [UInt8] = []
-    /// Until when the token holds.
+    /// Until when the token holds; 0 without one.
     public var expiresAt = Timestamp(microseconds: 0)
 }
 
-/// The answer to a quote.
+/// A quote with everything that belongs to it, for who keeps it.
+@dynamicMemberLookup
+public struct DetailedQuote: Sendable {
+    public var quote: QuotedReport
+    /// The name of the account's tier.
+    public var tier: [UInt8]
+    /// Every leaf that was used.
+    public var lines: [QuoteLine]
+    /// Empty for a quote of another time than now, and for a brief one.
+    public var token: [UInt8]
+
+    public subscript<Value>(dynamicMember path: KeyPath<QuotedReport, Value>) -> Value {
+        quote[keyPath: path]
+    }
+}
+
+/// The last quote and what belongs to it; reused.
+struct QuoteRoom: ~Copyable {
+    var quote = QuotedReport()
+    fileprivate var standing = QuoteStanding()
+    var lines: [QuoteLine] = []
+    var token = BytePacker(capacity: QuoteToken.bytes)
+    /// What the token is signed over.
+    fileprivate var signing = BytePacker(capacity: 512)
+
+    init() { lines.reserveCapacity(UsageUnit.count) }
+
+    fileprivate mutating func clear() {
+        lines.removeAll(keepingCapacity: true)
+        token.clear()
+    }
+}
+
+/// The answer to a quote with everything that belongs to it.
 public enum QuoteOutcome: Sendable {
-    case quoted(QuotedReport)
+    case quoted(DetailedQuote)
     case refused(Refusal)
 }
 
 extension Gateway {
-    /// Prices a record against an account. Changes nothing but what has expired; the answer waits until the
-    /// state that it saw is durable. `packer` is scratch.
+    /// Prices a record against an account. Returns why it is refused; else the quote is in `room`. Changes nothing
+    /// but what has expired; the answer waits until the state that it saw is durable. Allocates nothing.
     func quote(
-        _ record: UsageRecord, compare: Bool, book: PriceBook, now: Timestamp,
-        using packer: inout BytePacker, mark: inout AnswerMark
-    ) -> QuoteOutcome {
-        let standing: QuoteStanding
-        do {
-            guard
-                let found = try ledger.quoteStanding(
-                    of: record.account, record: record, book: book, compare: compare, now: now, mark: &mark)
-            else { return .refused(Refusal(.accountNotFound, field: .account)) }
-            standing = found
-        } catch {
-            return .refused(Refusal(.invalidArgument, field: .account, fault: error))
-        }
-        switch standing.pricing {
-        case .refused(let refusal): return .refused(refusal)
+        _ record: UsageRecord, _ keys: RecordKeys, _ options: QuoteOptions, book: PriceBook,
+        now: Timestamp, room: inout QuoteRoom, mark: inout AnswerMark,
+        noteTier: (ByteView) -> Void = { _ in }
+    ) -> Refusal? {
+        room.clear()
+        ledger.quote(
+            keys, record: record, book: book, compare: options.contains(.compare), now: now, mark: &mark,
+            into: &room.standing, noteTier: noteTier)
+        switch room.standing.pricing {
+        case .refused(let refusal): return refusal
         case .parked(let reason, let field):
-            return .refused(Refusal(notPriced: reason, field: field, usage: record.usage))
+            return Refusal(notPriced: reason, field: field, usage: record.usage)
         case .priced(let priced):
-            // What the allowance pays needs no credit, so in debt it is all that there is.
-            let spendable = max(0, standing.available).addingReportingOverflow(standing.own.allowanceLeft)
-            let details = standing.tier.withView {
-                book.quoteDetails(
-                    record, tier: $0, available: spendable.overflow ? .max : spendable.partialValue)
+            guard let steps = room.standing.steps else { preconditionFailure("what is priced has steps") }
+            room.fill(priced, platform: record.credentialSource == .platform, book: book)
+            if !options.contains(.brief) {
+                book.appendLines(of: steps, to: &room.lines)
+                sign(record, now: now, room: &room)
             }
-            guard let details else { return .refused(Refusal(.overloaded)) }
-            var quote = QuotedReport(details: details)
-            quote.fill(standing, priced, platform: record.credentialSource == .platform, book: book)
-            sign(&quote, record, now: now, using: &packer)
-            return .quoted(quote)
+            return nil
         }
     }
 
     /// Gives a quote its token, if it is for now: a token for another time would carry that time's prices
     /// into this one.
-    private func sign(
-        _ quote: inout QuotedReport, _ record: UsageRecord, now: Timestamp, using packer: inout BytePacker
-    ) {
+    private func sign(_ record: UsageRecord, now: Timestamp, room: inout QuoteRoom) {
         let skew = QuoteToken.skewMicroseconds
         let earliest = now.microseconds - skew
         guard (earliest...now.microseconds + skew).contains(record.eventTime.microseconds) else { return }
-        quote.expiresAt = Timestamp(
+        room.quote.expiresAt = Timestamp(
             microseconds: now.microseconds + settings.quoteValid.components.seconds * 1_000_000)
-        quote.token = signer.sign(
+        signer.sign(
             QuoteToken(
-                ruleVersion: quote.ruleVersion, catalogueVersion: quote.catalogueVersion,
-                instant: record.eventTime, expiresAt: quote.expiresAt),
-            for: record, using: &packer)
+                ruleVersion: room.quote.ruleVersion, catalogueVersion: room.quote.catalogueVersion,
+                instant: record.eventTime, expiresAt: room.quote.expiresAt),
+            for: record, using: &room.signing, to: &room.token)
     }
 
     /// Prices a record for an administrator; the answer comes when what it says is durable.
@@ -103,39 +123,51 @@ extension Gateway {
 
     private func quoteNow(_ draft: QuoteDraft, compare: Bool) -> (QuoteOutcome, AnswerMark) {
         var mark = AnswerMark()
-        var packer = BytePacker(capacity: 512)
+        var room = QuoteRoom()
+        var tier: [UInt8] = []
         let time = now()
-        let outcome = draft.withRecord(now: time) { record in
-            quote(record, compare: compare, book: priceBook, now: time, using: &packer, mark: &mark)
+        let refusal = draft.withRecord(now: time) { record -> Refusal? in
+            var keys = RecordKeys.none
+            do throws(AccountPath.Fault) {
+                let organisationCount = try AccountPath.organisationCount(of: record.account)
+                (keys.organisation, keys.account) = ledger.keys.account(
+                    record.account, organisationCount: organisationCount)
+            } catch {
+                return Refusal(.invalidArgument, field: .account, fault: error)
+            }
+            return quote(
+                record, keys, compare ? .compare : [], book: priceBook, now: time, room: &room,
+                mark: &mark, noteTier: { tier = Array($0) })
         }
-        return (outcome, mark)
+        if let refusal { return (.refused(refusal), mark) }
+        let whole = DetailedQuote(
+            quote: room.quote, tier: tier, lines: room.lines, token: Array(room.token.view))
+        return (.quoted(whole), mark)
     }
 }
 
-extension QuotedReport {
-    fileprivate init(details: QuoteDetails) { self.details = details }
-
-    fileprivate mutating func fill(
-        _ standing: QuoteStanding, _ priced: PricedUsage, platform: Bool, book: PriceBook
-    ) {
-        own = standing.own
-        baseCost = priced.baseCost
-        available = standing.available
-        let (after, overflow) = standing.available.subtractingReportingOverflow(own.charge)
-        availableAfter = overflow ? .min : after
-        isUnlimited = standing.unlimited
-        isSufficient = standing.unlimited || own.charge == 0 || after >= 0 && !overflow
-        tier = standing.tier
-        ruleVersion = priced.ruleVersion
-        catalogueVersion = book.catalogueVersion
-        standardTierUsed = priced.standardTierUsed
-        if !standing.unlimited { affordableOutputTokens = details.affordableOutputTokens }
-        alternative = standing.alternative
-        guard let alternative else { return }
+extension QuoteRoom {
+    fileprivate mutating func fill(_ priced: PricedUsage, platform: Bool, book: PriceBook) {
+        quote.own = standing.own
+        quote.baseCost = priced.baseCost
+        quote.available = standing.available
+        let (after, overflow) = standing.available.subtractingReportingOverflow(quote.own.charge)
+        quote.availableAfter = overflow ? .min : after
+        quote.isUnlimited = standing.unlimited
+        quote.isSufficient = standing.unlimited || quote.own.charge == 0 || after >= 0 && !overflow
+        quote.ruleVersion = priced.ruleVersion
+        quote.catalogueVersion = book.catalogueVersion
+        quote.standardTierUsed = priced.standardTierUsed
+        quote.details = standing.details
+        quote.affordableOutputTokens = standing.unlimited ? nil : standing.details.affordableOutputTokens
+        quote.alternative = standing.alternative
+        quote.byokSaving = nil
+        quote.expiresAt = Timestamp(microseconds: 0)
+        guard let alternative = standing.alternative else { return }
         let (platformCharge, byokCharge) =
-            platform ? (own.charge, alternative.charge) : (alternative.charge, own.charge)
-        guard let cost = book.creditValue.nanocredits(Picodollars(baseCost)) else { return }
-        byokSaving = Int64(clamping: Int128(platformCharge) - Int128(byokCharge) - Int128(cost.count))
+            platform ? (quote.own.charge, alternative.charge) : (alternative.charge, quote.own.charge)
+        guard let cost = book.creditValue.nanocredits(Picodollars(quote.baseCost)) else { return }
+        quote.byokSaving = Int64(clamping: Int128(platformCharge) - Int128(byokCharge) - Int128(cost.count))
     }
 }
 

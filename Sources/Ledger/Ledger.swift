@@ -241,20 +241,20 @@ public final class Ledger: Sendable {
         }
     }
 
-    /// What a quote needs to know of an account; nil when there is no such account.
-    public func quoteStanding(
-        of path: ByteView, record: UsageRecord, book: PriceBook, compare: Bool = false, now: Timestamp,
-        mark: inout AnswerMark
-    ) throws(AccountPath.Fault) -> QuoteStanding? {
-        let organisationCount = try AccountPath.organisationCount(of: path)
-        let (organisation, account) = keys.account(path, organisationCount: organisationCount)
-        return shards[shard(of: organisation)].state.withLock { state in
+    /// Prices a record against an account, and says what the account has for it. `noteTier` is lent the name of
+    /// its tier.
+    public func quote(
+        _ keys: RecordKeys, record: UsageRecord, book: PriceBook, compare: Bool = false, now: Timestamp,
+        mark: inout AnswerMark, into standing: inout QuoteStanding,
+        noteTier: (ByteView) -> Void = { _ in }
+    ) {
+        shards[shard(of: keys.organisation)].state.withLock { state in
             let before = state.holds.count
-            let standing = state.quoteStanding(
-                account, record: record, book: book, compare: compare, now: now)
+            state.quoteStanding(
+                keys.account, record: record, book: book, compare: compare, now: now, into: &standing,
+                noteTier: noteTier)
             count(state.holds.count - before)
             mark.include(state)
-            return standing
         }
     }
 

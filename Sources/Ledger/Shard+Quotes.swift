@@ -14,37 +14,49 @@ public struct QuotedCharge: Hashable, Sendable {
     public init() {}
 }
 
-/// A priced quote against an account's standing. Amounts are in nanocredits.
+/// A quote against an account's standing. Amounts are in nanocredits. A value to be filled, and filled again: it is
+/// passed through the middle a million times a second.
 public struct QuoteStanding: Sendable {
-    public var pricing: PricingOutcome
+    public internal(set) var pricing = PricingOutcome.refused(Refusal(.accountNotFound, field: .account))
+    /// How it was priced, and what the wallet and the allowance pay for; nil steps where it has no price.
+    public internal(set) var details = QuoteDetails()
+    public internal(set) var steps: PricingSteps?
     /// What would be taken from the wallet; zeros where it has no price.
-    public var own = QuotedCharge()
+    public internal(set) var own = QuotedCharge()
     /// The same under the other credential source, where it was asked for and has a price.
-    public var alternative: QuotedCharge?
-    public var available: Int64
-    public var unlimited: Bool
-    public var tier: [UInt8]
+    public internal(set) var alternative: QuotedCharge?
+    public internal(set) var available: Int64 = 0
+    public internal(set) var unlimited = false
+
+    public init() {}
 }
 
 extension ShardState {
-    /// Prices a record as a report of it would be priced now. Nil when there is no such account.
+    /// Prices a record as a report of it would be priced now. A refusal if there is no such account.
     mutating func quoteStanding(
-        _ hash: Hash128, record: UsageRecord, book: PriceBook, compare: Bool, now: Timestamp
-    ) -> QuoteStanding? {
-        guard let account = find(hash) else { return nil }
-        let standing = standing(of: account)
-        guard let wallet = standing.wallet else { return nil }
+        _ hash: Hash128, record: UsageRecord, book: PriceBook, compare: Bool, now: Timestamp,
+        into answer: inout QuoteStanding, noteTier: (ByteView) -> Void
+    ) {
+        answer.own = QuotedCharge()
+        answer.alternative = nil
+        guard let account = find(hash), case let standing = standing(of: account),
+            let wallet = standing.wallet
+        else {
+            answer.pricing = .refused(Refusal(.accountNotFound, field: .account))
+            return
+        }
         endExpiredGrants(of: wallet, time: entryTime(now))
         expireHolds(until: entryTime(now))
+        answer.available = available(of: wallet, for: GrantUse(record))
+        answer.unlimited = accounts[wallet].unlimited
         let tier = tier(standing.tier)
-        var answer = QuoteStanding(
-            pricing: book.price(record, tier: tier), available: available(of: wallet, for: GrantUse(record)),
-            unlimited: accounts[wallet].unlimited, tier: Array(tier))
+        noteTier(tier)
+        answer.pricing = book.quote(record, tier: tier, details: &answer.details, steps: &answer.steps)
         if standing.status != .active {
             answer.pricing = .refused(
                 Refusal(standing.status == .closed ? .accountClosed : .accountSuspended, field: .account))
         }
-        guard case .priced(let priced) = answer.pricing else { return answer }
+        guard case .priced(let priced) = answer.pricing, let steps = answer.steps else { return }
         answer.own = quotedCharge(priced, of: wallet, at: record.eventTime)
         if budgetCount > 0 {
             let names = budgetNames(record)
@@ -53,17 +65,19 @@ extension ShardState {
                 requests: 1, provider: names.provider, model: names.model)
             if let fault = budgetFault(share, of: account, time: entryTime(now)) {
                 answer.pricing = .refused(fault)
-                return answer
+                return
             }
         }
-        if compare {
-            var other = record
-            other.credentialSource = record.credentialSource == .byok ? .platform : .byok
-            if case .priced(let priced) = book.price(other, tier: tier) {
-                answer.alternative = quotedCharge(priced, of: wallet, at: record.eventTime)
-            }
+        // What the allowance pays needs no credit, so in debt it is all that there is.
+        let spendable = max(0, answer.available).addingReportingOverflow(answer.own.allowanceLeft)
+        answer.details.affordableOutputTokens = book.affordableOutput(
+            steps, available: spendable.overflow ? .max : spendable.partialValue)
+        guard compare else { return }
+        var other = record
+        other.credentialSource = record.credentialSource == .byok ? .platform : .byok
+        if case .priced(let priced) = book.price(other, tier: tier) {
+            answer.alternative = quotedCharge(priced, of: wallet, at: record.eventTime)
         }
-        return answer
     }
 
     func quotedCharge(

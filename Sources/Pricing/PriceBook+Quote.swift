@@ -11,75 +11,112 @@
 import Bytes
 import Money
 
-/// The breakdown of a priced record.
+/// What a quote says beside the charge, as plain values.
 public struct QuoteDetails: Sendable {
-    /// Every leaf that was used, in the order of the units.
-    public var lines: [QuoteLine]
     /// The most output tokens that can be paid for; nil where output costs nothing more.
     public var affordableOutputTokens: UInt64?
     /// What the rule makes of a cost.
-    public var effect: MarkupEffect
+    public internal(set) var effect = MarkupEffect.fixed(.zero)
     /// Nanocredits; 0 without a minimum.
-    public var minCharge: Int64
+    public internal(set) var minCharge: Int64 = 0
     /// The minimum is what decided the fee.
-    public var minChargeBinds: Bool
+    public internal(set) var minChargeBinds = false
     /// The threshold that set the rates.
-    public var inputTokensAbove: Int64?
+    public internal(set) var inputTokensAbove: Int64?
     /// The rates are those of off-peak hours.
-    public var isOffPeak: Bool
+    public internal(set) var isOffPeak = false
+
+    public init() {}
+}
+
+/// What the steps of pricing a record found: indices into the tables of the book that priced it, and nothing to
+/// anybody else.
+public struct PricingSteps: Sendable {
+    var base: Int64
+    var split: UsageSplit
+    /// The units that were used, as bits.
+    var units: UInt16
+    var price: Int
+    var row: Int
+    var markup: Int
+}
+
+/// What may be asked of a quote beside the price.
+public struct QuoteOptions: OptionSet, Hashable, Sendable {
+    public let rawValue: UInt8
+
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// The price under the other credential source, too.
+    public static let compare = QuoteOptions(rawValue: 1)
+    /// Neither lines nor a token: the price, and whether it is covered.
+    public static let brief = QuoteOptions(rawValue: 2)
 }
 
 extension PriceBook {
     /// Whether a charge or quote that names this rule version can be computed from this book. O(log versions).
     public func holds(ruleVersion: UInt32) -> Bool { tables.pinnedVersion(ruleVersion) != nil }
 
-    /// The breakdown of `record` for an account of `tier`; nil if it has no price.
+    /// Prices `record` as `price` does, and says how. What does not have a price leaves `steps` nil.
+    ///
+    /// `affordableOutput` says the rest of the details. No allocation; O(bytes of the names).
+    public func quote(
+        _ record: borrowing UsageRecord, tier: ByteView, details: inout QuoteDetails,
+        steps: inout PricingSteps?
+    ) -> PricingOutcome {
+        steps = nil
+        let outcome = price(record, tier: tier) { steps = $0 }
+        guard case .priced(let priced) = outcome, let found = steps else { return outcome }
+        let markup = tables.markups[found.markup]
+        details.affordableOutputTokens = nil
+        details.effect = markup.effect
+        details.minCharge = markup.minCharge
+        details.minChargeBinds =
+            found.base > 0 && markup.minCharge > 0 && priced.fee == markup.minCharge
+            && markup.isBelowMinimum(base: found.base, at: creditValue)
+        details.inputTokensAbove = tables.threshold(
+            price: found.price, inputTokens: record.usage.inputTokens)
+        details.isOffPeak = tables.isOffPeak(price: found.price, at: record.eventTime)
+        return outcome
+    }
+
+    /// The details for an account of `tier`; nil for a record without a price.
     ///
     /// - Parameter available: nanocredits that a fee may take, what is left of an allowance included.
-    ///
-    /// O(bytes of the names); allocates the list of lines.
     public func quoteDetails(
         _ record: borrowing UsageRecord, tier: ByteView, available: Int64
     ) -> QuoteDetails? {
-        guard let source = record.credentialSource, let split = UsageSplit(valid: record.usage) else {
-            return nil
-        }
-        let instant = record.eventTime
-        let provider = Int(tables.providers.value(of: record.provider) ?? 0)
-        let outcome = tables.ruleOutcome(
-            source, tierSlot: Int(tables.tiers.value(of: tier) ?? 0), provider: provider, at: instant)
-        guard outcome.refusal == nil,
-            let price = tables.priceIndex(provider: provider, model: record.model, at: instant)
-        else { return nil }
-        let input = record.usage.inputTokens
-        let row = tables.row(price: price, inputTokens: input, serviceTier: record.serviceTier).index
-        let sum = tables.sum(split, row: row)
-        if sum.isTooLarge || sum.unpricedUnit != nil { return nil }
-        let markup = tables.markups[outcome.markupIndex]
-        guard let fee = markup.fee(base: sum.cost, at: creditValue) else { return nil }
-        return QuoteDetails(
-            lines: lines(split, row: row, count: sum.units.nonzeroBitCount),
-            affordableOutputTokens: affordableOutput(
-                split, row: row, base: sum.cost, markup: markup, available: available),
-            effect: markup.effect, minCharge: markup.minCharge,
-            minChargeBinds: sum.cost > 0 && markup.minCharge > 0 && fee == markup.minCharge
-                && markup.isBelowMinimum(base: sum.cost, at: creditValue),
-            inputTokensAbove: tables.threshold(price: price, inputTokens: input),
-            isOffPeak: tables.isOffPeak(provider: provider, model: record.model, at: instant))
+        var details = QuoteDetails()
+        var steps: PricingSteps?
+        _ = quote(record, tier: tier, details: &details, steps: &steps)
+        guard let steps else { return nil }
+        details.affordableOutputTokens = affordableOutput(steps, available: available)
+        return details
     }
 
-    func lines(_ split: UsageSplit, row: Int, count: Int) -> [QuoteLine] {
-        var lines: [QuoteLine] = []
-        lines.reserveCapacity(count)
-        for raw in 0..<UInt8(UsageUnit.count) {
-            guard let unit = UsageUnit(rawValue: raw) else { continue }
-            let quantity = split[unit]
-            guard quantity > 0 else { continue }
+    /// Appends every leaf that was used, in the order of the units: at most `UsageUnit.count`.
+    public func appendLines(of steps: PricingSteps, to lines: inout [QuoteLine]) {
+        append(steps.split, row: steps.row, units: steps.units, to: &lines)
+    }
+
+    func append(_ split: UsageSplit, row: Int, units: UInt16, to lines: inout [QuoteLine]) {
+        var rest = units
+        while rest != 0 {
+            let number = UInt8(rest.trailingZeroBitCount)
+            rest &= rest - 1
+            guard let unit = UsageUnit(rawValue: number) else { continue }
             // The sum of these fits, so each product does.
-            let rate = tables.rate(unit, row: row)
+            let (quantity, rate) = (split[unit], tables.rate(unit, row: row))
             lines.append(QuoteLine(unit: unit, quantity: quantity, rate: rate, amount: quantity * rate))
         }
-        return lines
+    }
+
+    /// The most output tokens, at most `Usage.countMax`, whose fee `available` covers, at the record's input; nil
+    /// where output costs nothing more.
+    public func affordableOutput(_ steps: PricingSteps, available: Int64) -> UInt64? {
+        affordableOutput(
+            steps.split, row: steps.row, base: steps.base, markup: tables.markups[steps.markup],
+            available: available)
     }
 
     /// The most output tokens, at most `Usage.countMax`, whose fee `available` covers, at the record's input.
@@ -138,12 +175,10 @@ extension PriceTables {
         return above >= 0 ? above : nil
     }
 
-    /// Whether a model's price at an instant is the one of its off-peak hours.
-    func isOffPeak(provider: Int, model: ByteView, at instant: Timestamp) -> Bool {
-        if schedules.isEmpty { return false }
-        guard let index = priceIndex(provider: provider, model: model, at: instant) else { return false }
-        return schedules.contains {
-            Int($0.offPeak) == index && $0.windows.contains { $0.contains(instant) }
+    /// Whether a price that is in force at an instant is the one of a model's off-peak hours.
+    func isOffPeak(price: Int, at instant: Timestamp) -> Bool {
+        schedules.contains {
+            Int($0.offPeak) == price && $0.windows.contains { $0.contains(instant) }
         }
     }
 }

@@ -51,6 +51,14 @@ public final class PriceBook: Sendable {
     ///
     /// No allocation; O(bytes of the names).
     public func price(_ record: borrowing UsageRecord, tier: ByteView) -> PricingOutcome {
+        price(record, tier: tier) { _ in }
+    }
+
+    /// The same, and tells `note` what the steps found, if it has a price.
+    @inline(__always)
+    func price(
+        _ record: borrowing UsageRecord, tier: ByteView, note: (PricingSteps) -> Void
+    ) -> PricingOutcome {
         guard let source = record.credentialSource else {
             return .refused(Refusal(.invalidArgument, field: .credentialSource))
         }
@@ -59,7 +67,8 @@ public final class PriceBook: Sendable {
         let outcome = tables.ruleOutcome(
             source, tierSlot: tierSlot, provider: provider, at: record.eventTime)
         return price(
-            record, provider: provider, tierSlot: UInt8(tierSlot), outcome: outcome, at: record.eventTime)
+            record, provider: provider, tierSlot: UInt8(tierSlot), outcome: outcome, at: record.eventTime,
+            note: note)
     }
 
     /// The same for a tier by its place in this book, as `tierNames` has them.
@@ -91,7 +100,7 @@ public final class PriceBook: Sendable {
     @inline(__always)
     private func price(
         _ record: borrowing UsageRecord, provider: Int, tierSlot: UInt8, outcome: RuleOutcome,
-        at instant: Timestamp
+        at instant: Timestamp, note: (PricingSteps) -> Void = { _ in }
     ) -> PricingOutcome {
         if let reason = outcome.refusal {
             let field: RecordField = reason == .credentialMismatch ? .credentialSource : .provider
@@ -119,6 +128,10 @@ public final class PriceBook: Sendable {
         guard let fee = markup.fee(base: base, at: creditValue) else {
             return .refused(Refusal(.invalidArgument, field: .amount, found: base, expected: .max))
         }
+        note(
+            PricingSteps(
+                base: base, split: split, units: sum.units, price: price, row: row.index,
+                markup: outcome.markupIndex))
         return .priced(
             PricedUsage(
                 baseCost: base, fee: fee, monthlyAllowance: markup.allowance, ruleNumber: markup.ruleNumber,
@@ -148,7 +161,9 @@ public final class PriceBook: Sendable {
             price: price, inputTokens: record.usage.inputTokens, serviceTier: record.serviceTier)
         let sum = tables.sum(split, row: row.index)
         if sum.isTooLarge || sum.unpricedUnit != nil { return [] }
-        return lines(split, row: row.index, count: sum.units.nonzeroBitCount)
+        var lines: [QuoteLine] = []
+        append(split, row: row.index, units: sum.units, to: &lines)
+        return lines
     }
 
     /// The most output tokens that `available` nanocredits pay for at the record's input; the output

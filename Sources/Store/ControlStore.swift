@@ -124,19 +124,6 @@ public final class ControlStore: Sendable {
         }
     }
 
-    /// Withdraws a version that has not taken effect, or puts it back.
-    ///
-    /// - Returns: false if there is no such version.
-    public func setRule(version: UInt32, isActive: Bool, _ note: AuditNote) throws(StoreError) -> Bool {
-        try write("changing a rule version") { database in
-            try database.execute(
-                sql: "UPDATE rule_versions SET active = ? WHERE version = ?", arguments: [isActive, version])
-            guard database.changesCount == 1 else { return false }
-            try Self.add(note, database)
-            return true
-        }
-    }
-
     // MARK: Catalogue
 
     /// Stages a catalogue under the next number; nothing uses it until it is activated.

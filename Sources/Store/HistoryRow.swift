@@ -60,8 +60,10 @@ public struct UsageFigures: Hashable, Sendable {
     /// The digest of the request's content.
     public var digest: UInt64 = 0
     public var state = UsageState.charged
-    /// Who paid the provider: 0 unknown, 1 platform, 2 bring-your-own-key.
+    /// Who paid the provider: 0 unknown, 1 platform, 2 `byokSource`.
     public var credentialSource: UInt8 = 0
+    /// The provider was paid with the customer's own key.
+    static let byokSource: UInt8 = 2
     public var counts = UsageCounts()
     public var baseCostPicodollars: Int64 = 0
     /// What the rule asked for before the allowance paid its part.

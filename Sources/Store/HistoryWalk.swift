@@ -86,7 +86,7 @@ public final class HistoryWalk {
         row.idKey = Hash128(
             low: UInt64(bitPattern: statement.integer(2)), high: UInt64(bitPattern: statement.integer(3)))
         row.isParked = statement.integer(4) == Int64(UsageState.parked.rawValue)
-        row.isBYOK = statement.integer(5) == 2
+        row.isBYOK = statement.integer(5) == Int64(UsageFigures.byokSource)
         row.account = statement.bytes(6)
         row.wallet = statement.bytes(7)
         row.provider = statement.bytes(8)

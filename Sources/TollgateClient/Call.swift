@@ -10,7 +10,7 @@ import Wire
 enum Request: Sendable {
     case report(UsageReport)
     case reportBatch([UsageReport])
-    case quote(UsageReport, compare: Bool)
+    case quote(UsageReport, QuoteOptions)
     case hold(HoldOrder)
     case settle(UsageReport)
     case void(holdID: String, account: String, reason: String)
@@ -92,11 +92,10 @@ final class Call: @unchecked Sendable {
                     to: &output
                 ) { index, slot in slot = records[index] }
             }
-        case .quote(let report, let compare):
+        case .quote(let report, let options):
             lend([report]) { records in
                 encoder.append(
-                    quote: records[0], compare: compare, callID: callID, timeoutMilliseconds: timeout,
-                    to: &output)
+                    quote: records[0], options, callID: callID, timeoutMilliseconds: timeout, to: &output)
             }
         case .hold(let order):
             order.withTerms { terms, record, tags in

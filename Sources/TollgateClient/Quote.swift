@@ -41,10 +41,10 @@ public struct Quote: Hashable, Sendable {
     /// provider's cost. With an alternative.
     public var byokSaving: Int64?
     /// Pins this quote's prices until `expiresAtMicroseconds`; give it back in `UsageReport.quoteToken`. Empty
-    /// for a quote of another time than now.
+    /// for a quote of another time than now, and for a brief one.
     public var token: [UInt8]
     public var expiresAtMicroseconds: Int64
-    /// Every factor of the base cost.
+    /// Every factor of the base cost; none in a brief quote.
     public var lines: [Line]
 
     /// One factor: `amount = quantity * rate`, in picodollars.

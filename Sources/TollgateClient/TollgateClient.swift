@@ -18,6 +18,7 @@
 // share the connection, and calls beyond `inFlightMax` wait their turn.
 
 import NIOCore
+import Pricing
 import NIOPosix
 import Synchronization
 import Wire
@@ -99,11 +100,17 @@ public final class TollgateClient: Sendable {
 
     /// What a request would be charged now. Changes nothing.
     ///
-    /// - Parameter compare: also price the other credential source.
+    /// - Parameters:
+    ///   - compare: also price the other credential source.
+    ///   - brief: only the price and what the wallet has for it, without lines and token: for who asks before every
+    ///     request whether it is covered. About half the work for both sides.
     public func quote(
-        _ report: UsageReport, compare: Bool = false, timeout: Duration? = nil
+        _ report: UsageReport, compare: Bool = false, brief: Bool = false, timeout: Duration? = nil
     ) async throws(ClientError) -> Quote {
-        let reply = try await call(.quote(report, compare: compare), timeout)
+        var options: QuoteOptions = []
+        if compare { options.insert(.compare) }
+        if brief { options.insert(.brief) }
+        let reply = try await call(.quote(report, options), timeout)
         guard case .quote(let quote) = reply else { throw .unexpectedAnswer(reply.kind) }
         return quote
     }

@@ -23,38 +23,40 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     private(set) var context: ChannelHandlerContext?
     /// Bytes that were read and are not handled: the beginning of a frame that has not arrived whole or, while
     /// as many calls as may be are under way, the frames behind them.
-    private var unhandled: ByteBuffer?
+    var unhandled: ByteBuffer?
     /// When the first of the unhandled bytes came.
     private var unhandledSince = NIODeadline.now()
     /// Whole frames among the unhandled bytes wait for others to be answered.
     private(set) var isFull = false
     private var isInputClosed = false
     /// The answers of the turn under way, and what they wait for.
-    private var answers = Answers(output: NIOOutput(ByteBuffer()))
-    private var mark = AnswerMark()
-    private var isAnswering = false
+    var answers = Answers(output: NIOOutput(ByteBuffer()))
+    var mark = AnswerMark()
+    var isAnswering = false
     /// Answers that wait for the journal, oldest first.
-    private var held: CircularBuffer<HeldAnswers> = []
+    var held: CircularBuffer<HeldAnswers> = []
     /// Calls read and not answered yet, those that wait for history included.
-    private(set) var inFlight = 0
+    var inFlight = 0
     /// A read was asked for and is put off.
     var wantsRead = false
-    private var isClosing = false
+    var isClosing = false
     /// Since when the connection only waits for the socket to take the last answers.
-    private(set) var lastFlushSince: NIODeadline?
+    var lastFlushSince: NIODeadline?
     private(set) var lastRead = NIODeadline.now()
     /// The frame that has begun to arrive.
     var partial: PartialFrame?
-    private(set) var stalledSince: NIODeadline?
+    var stalledSince: NIODeadline?
     /// What the connection holds, and what of it the loop has counted.
-    private(set) var memory = ConnectionMemory()
-    private var countedBytes = 0
+    var memory = ConnectionMemory()
+    var countedBytes = 0
     /// When the socket last took an answer, while it has not taken all.
-    private(set) var unsentSince = NIODeadline.now()
+    var unsentSince = NIODeadline.now()
+    /// Answers that were handed to the socket and are too short to count.
+    var uncountedBytes = 0
     /// As long as the answers of the last read: room for those of the next is taken at once.
-    private var answerBytesUsual = 0
+    var answerBytesUsual = 0
 
-    private struct HeldAnswers {
+    struct HeldAnswers {
         var cycle: UInt64
         var buffer: ByteBuffer
         var count: Int
@@ -103,7 +105,17 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     func close() { context?.close(promise: nil) }
 
     /// Whether calls wait for their answer, or answers for the socket.
-    var isBusy: Bool { inFlight > 0 || isAnswering || memory.unsent > 0 }
+    var isBusy: Bool { inFlight > 0 || isAnswering || unsentBytes > 0 }
+
+    /// Bytes handed to the socket and not taken by it.
+    private var unsentBytes: Int {
+        guard let context, let options = context.channel.syncOptions else { return 0 }
+        do {
+            return try options.getOption(.bufferedWritableBytes)
+        } catch {
+            return 0  // The channel is closed: nothing is sent any more.
+        }
+    }
 
     func beginDrain() {
         guard context != nil, !isClosing else { return }
@@ -126,7 +138,7 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     }
 
     /// Handles the frames that waited until others were answered, as many as may be now.
-    private func handleUnhandled() {
+    func handleUnhandled() {
         guard isFull, inFlight < server.limits.inFlightMax, !isClosing, var earlier = unhandled else {
             return
         }
@@ -206,124 +218,5 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
         memory.answering = answers.output.buffer.storageCapacity
         countMemory()
         answerAtEndOfTurn(mark)
-    }
-
-    // MARK: - Answers
-
-    /// Sends what was answered when the loop's turn ends, or when what `mark` saw is durable.
-    func answerAtEndOfTurn(_ mark: AnswerMark) {
-        guard !answers.isEmpty else { return }
-        self.mark.formUnion(mark)
-        if isAnswering { return }
-        isAnswering = true
-        server.answer(self)
-    }
-
-    /// Sends the answers of this turn, now or when they are durable. The lane has handed over its entries.
-    func flushAnswers() {
-        isAnswering = false
-        guard let context else { return }
-        let cycle = server.desk.lane.cycle(for: mark)
-        let buffer = answers.output.buffer
-        let answered = answers.count
-        answers = Answers(output: NIOOutput(ByteBuffer()))
-        answerBytesUsual = buffer.readableBytes
-        memory.answering = 0
-        mark = AnswerMark()
-        let cycleMax = max(cycle, held.last?.cycle ?? 0)
-        let ready = HeldAnswers(cycle: cycleMax, buffer: buffer, count: answered)
-        if held.isEmpty, cycle <= server.gateway.durableCycle {
-            send(ready, context)
-            context.flush()
-            countMemory()
-            handleUnhandled()
-            resumeReading(context)
-            return closeIfDone()
-        }
-        let isFirst = held.isEmpty
-        memory.waiting += buffer.storageCapacity
-        countMemory()
-        held.append(ready)
-        if isFirst { server.wait(self) }
-    }
-
-    /// Sends what `cycle` made durable. Returns whether more waits.
-    func release(through cycle: UInt64) -> Bool {
-        guard let context else { return false }
-        var sent = false
-        while let first = held.first, first.cycle <= cycle {
-            held.removeFirst()
-            memory.waiting -= first.buffer.storageCapacity
-            send(first, context)
-            sent = true
-        }
-        if sent {
-            context.flush()
-            countMemory()
-            handleUnhandled()
-            resumeReading(context)
-        }
-        if held.isEmpty { closeIfDone() }
-        return !held.isEmpty
-    }
-
-    /// Hands answers to the socket, and hears when it has taken them.
-    private func send(_ answers: HeldAnswers, _ context: ChannelHandlerContext) {
-        inFlight -= answers.count
-        let bytes = answers.buffer.storageCapacity
-        if memory.unsent == 0 { unsentSince = .now() }
-        memory.unsent += bytes
-        let promise = context.eventLoop.makePromise(of: Void.self)
-        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        promise.futureResult.whenComplete { _ in bound.value.didSend(bytes) }
-        context.write(wrapOutboundOut(answers.buffer), promise: promise)
-    }
-
-    /// The socket has taken the oldest answers.
-    private func didSend(_ bytes: Int) {
-        guard let context else { return }
-        memory.unsent -= bytes
-        unsentSince = .now()
-        countMemory()
-        if memory.unsent == 0 { resumeReading(context) }
-    }
-
-    /// A frame stayed incomplete: say so and close.
-    func refusePartial() {
-        unhandled = nil
-        partial = nil
-        memory.unhandled = 0
-        server.desk.encoder.append(
-            Refusal(.deadlineExceeded, field: .call), in: .frame(callID: 0), to: &answers.output)
-        isClosing = true
-        answerAtEndOfTurn(AnswerMark())
-    }
-
-    /// Tells the loop what the connection holds now.
-    private func countMemory() {
-        let bytes = memory.total
-        server.count(bytes - countedBytes)
-        countedBytes = bytes
-    }
-
-    /// Bytes that a close would free.
-    var heldBytes: Int { countedBytes }
-
-    func closeIfDone() {
-        guard isClosing, !isAnswering, held.isEmpty, inFlight <= 0, let context, lastFlushSince == nil else {
-            return
-        }
-        // A close drops what the socket has not taken, so it waits for the last answer. A client that
-        // does not read its answers is cut off by the watch.
-        lastFlushSince = .now()
-        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in bound.value.close() }
-    }
-
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        stalledSince = context.channel.isWritable ? nil : .now()
-        if lastFlushSince != nil { lastFlushSince = .now() }
-        resumeReading(context)
-        context.fireChannelWritabilityChanged()
     }
 }

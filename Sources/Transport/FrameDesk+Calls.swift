@@ -96,17 +96,12 @@ extension FrameDesk {
         }
     }
 
-    mutating func answerQuote(
-        _ record: UsageRecord, compare: Bool, callID: UInt64, to answers: inout Answers
-    ) {
-        let quoted: QuotedReport
-        switch lane.quote(record, compare: compare) {
-        case .refused(let refusal): return append(refusal, callID: callID, to: &answers)
-        case .quoted(let answer): quoted = answer
-        }
-        quoted.token.withView { token in
-            encoder.append(QuoteAnswer(quoted, token: token), in: .frame(callID: callID), to: &answers.output)
-        }
+    /// Answers with the lane's last quote, or with why there is none.
+    func answerQuote(_ refusal: Refusal?, callID: UInt64, to answers: inout Answers) {
+        if let refusal { return append(refusal, callID: callID, to: &answers) }
+        encoder.append(
+            QuoteAnswer(lane.quoted, token: lane.quoteToken), lines: lane.quoteLines,
+            in: .frame(callID: callID), to: &answers.output)
         answers.count += 1
     }
 
@@ -219,10 +214,5 @@ extension QuoteAnswer {
         byokSaving = quoted.byokSaving
         quoteToken = token
         expiresAt = quoted.expiresAt.microseconds
-        lines = quoted.details.lines.map { line in
-            QuoteAnswerLine(
-                unit: ByteView(line.unit.wireName), quantity: UInt64(line.quantity), rate: line.rate,
-                amount: line.amount)
-        }
     }
 }

@@ -82,7 +82,7 @@ struct FrameDesk: ~Copyable {
         enum Kind {
             /// A report, or a settlement, which is a report that names its hold.
             case report
-            case quote(compare: Bool)
+            case quote(QuoteOptions)
             case hold(HoldCall)
         }
     }
@@ -146,11 +146,10 @@ struct FrameDesk: ~Copyable {
                 }
                 calls.append(PendingCall(callID: frame.callID, prepared: prepared))
                 if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
-            } else if case .quote(let compare, nil) = frame.call {
+            } else if case .quote(let options, nil) = frame.call {
+                let prepared = lane.prepare(quote: &records[slot])
                 calls.append(
-                    PendingCall(
-                        callID: frame.callID, prepared: lane.prepare(quote: records[slot]),
-                        kind: .quote(compare: compare)))
+                    PendingCall(callID: frame.callID, prepared: prepared, kind: .quote(options)))
                 if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
             } else if case .hold(let call, nil) = frame.call {
                 calls.append(
@@ -175,8 +174,10 @@ struct FrameDesk: ~Copyable {
             switch calls[index].kind {
             case .report:
                 append(lane.decide(records[index], calls[index].prepared), callID: callID, to: &answers)
-            case .quote(let compare):
-                answerQuote(records[index], compare: compare, callID: callID, to: &answers)
+            case .quote(let options):
+                // Not in a function of its own: a record that is lent from here is not copied.
+                let refusal = lane.quote(records[index], calls[index].prepared, options)
+                answerQuote(refusal, callID: callID, to: &answers)
             case .hold(let call):
                 let decision = lane.hold(call.terms, records[index], calls[index].prepared)
                 append(decision, about: call.terms.holdID, callID: callID, to: &answers)

@@ -34,7 +34,7 @@ public enum ClientCall: Sendable {
     /// The records are read one by one with `FrameDecoder.read(_:at:into:)`.
     case reportBatch(ReportBatch)
     /// The usage is in the caller's slot.
-    case quote(compare: Bool, fault: Refusal?)
+    case quote(QuoteOptions, fault: Refusal?)
     /// The usage, if the terms have no amount, is in the caller's slot.
     case hold(HoldCall, fault: Refusal?)
     /// The actual usage is in the caller's slot, its `holdID` set from the call.

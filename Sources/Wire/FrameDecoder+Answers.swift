@@ -103,13 +103,7 @@ extension FrameDecoder {
             unsafe quote.alternativeCharge = message.pointee.alternative_charge
         }
         unsafe readBreakdown(message, into: &quote)
-        for index in 0..<(unsafe message.pointee.n_lines) {
-            guard let line = unsafe message.pointee.lines[index] else { continue }
-            quote.lines.append(
-                unsafe QuoteAnswerLine(
-                    unit: ByteView(line.pointee.unit), quantity: line.pointee.quantity,
-                    rate: line.pointee.rate, amount: line.pointee.amount))
-        }
+        unsafe quote.lines = QuoteAnswerLines(message.pointee.lines, count: message.pointee.n_lines)
         return quote
     }
 

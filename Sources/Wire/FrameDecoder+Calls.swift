@@ -10,7 +10,10 @@ extension FrameDecoder {
         _ request: UnsafeMutablePointer<Tollgate__V1__QuoteRequest>, into record: inout UsageRecord
     ) -> ClientCall {
         let fault = unsafe readUsage(request.pointee.usage, into: &record, for: .quote)
-        return unsafe .quote(compare: request.pointee.compare != 0, fault: fault)
+        var options: QuoteOptions = []
+        if unsafe request.pointee.compare != 0 { options.insert(.compare) }
+        if unsafe request.pointee.brief != 0 { options.insert(.brief) }
+        return .quote(options, fault: fault)
     }
 
     func read(

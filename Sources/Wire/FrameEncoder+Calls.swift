@@ -33,10 +33,10 @@ extension FrameEncoder {
     /// Appends a request for a quote.
     @inlinable
     public func append<Output: OutputBuffer>(
-        quote record: borrowing UsageRecord, compare: Bool, callID: UInt64,
+        quote record: borrowing UsageRecord, _ options: QuoteOptions = [], callID: UInt64,
         timeoutMilliseconds: UInt32 = 0, to output: inout Output
     ) {
-        prepare(quote: record, compare, callID, timeoutMilliseconds)
+        prepare(quote: record, options, callID, timeoutMilliseconds)
         emit(to: &output)
     }
 
@@ -126,13 +126,14 @@ extension FrameEncoder {
 
     @usableFromInline
     func prepare(
-        quote record: borrowing UsageRecord, _ compare: Bool, _ callID: UInt64, _ timeout: UInt32
+        quote record: borrowing UsageRecord, _ options: QuoteOptions, _ callID: UInt64, _ timeout: UInt32
     ) {
         let client = unsafe makeClientFrame(callID, timeout)
         let quote = unsafe make(Tollgate__V1__QuoteRequest.self)
         unsafe tollgate__v1__quote_request__init(quote)
         unsafe quote.pointee.usage = makeRecord(record)
-        unsafe quote.pointee.compare = compare ? 1 : 0
+        unsafe quote.pointee.compare = options.contains(.compare) ? 1 : 0
+        unsafe quote.pointee.brief = options.contains(.brief) ? 1 : 0
         unsafe client.pointee.call_case = TOLLGATE__V1__CLIENT_FRAME__CALL_QUOTE
         unsafe client.pointee.quote = quote
     }

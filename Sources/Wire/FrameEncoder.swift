@@ -2,8 +2,9 @@
 //
 // A receipt goes through one reused protobuf-c structure: its fields are set, room for the longest
 // receipt is reserved, and protobuf-c packs behind the place of the header, which is written last.
-// Other answers differ in length, so protobuf-c is asked for the length first. Structures that
-// exist only while an answer is written come from an arena that is dropped afterwards.
+// A quote goes the same way, with a structure for each line that it may have. Other answers differ in
+// length, so protobuf-c is asked for the length first. Structures that exist only while an answer is
+// written come from an arena that is dropped afterwards.
 
 import Bytes
 import CTollgateProtos
@@ -28,6 +29,10 @@ public final class FrameEncoder {
     var text = BytePacker(capacity: 512)
     let frame: UnsafeMutablePointer<Tollgate__V1__ServerFrame>
     let receipt: UnsafeMutablePointer<Tollgate__V1__Receipt>
+    /// A quote, one structure for each line that it may have, and the list of those.
+    let quote: UnsafeMutablePointer<Tollgate__V1__QuoteResponse>
+    let quoteLines: UnsafeMutablePointer<Tollgate__V1__QuoteLine>
+    let quoteLineList: UnsafeMutablePointer<UnsafeMutablePointer<Tollgate__V1__QuoteLine>?>
     /// The message that `prepare…` left to be packed.
     @usableFromInline var prepared = Prepared.none
 
@@ -36,7 +41,7 @@ public final class FrameEncoder {
         case none
         case frame
         case clientFrame
-        case reportBatch, quote, hold, balance, status
+        case reportBatch, hold, balance, status
     }
     /// The structure of the kind that `prepared` names, if it is a message alone.
     var bareMessage: UnsafeMutableRawPointer?
@@ -44,15 +49,30 @@ public final class FrameEncoder {
     /// The longest frame with a receipt: header, call id, and every field at its longest.
     @usableFromInline static let receiptFrameBytesMax = 256
 
+    /// The longest frame with a quote but for its token: 26 fields of at most 12 bytes, and for each unit a line
+    /// of at most 64.
+    @usableFromInline static let quoteFrameBytesMax = 512 + 64 * UsageUnit.count
+
     /// An encoder with room for a typical answer.
     public init() {
         unsafe frame = .allocate(capacity: 1)
         unsafe receipt = .allocate(capacity: 1)
         unsafe tollgate__v1__server_frame__init(frame)
         unsafe tollgate__v1__receipt__init(receipt)
+        unsafe quote = .allocate(capacity: 1)
+        unsafe quoteLines = .allocate(capacity: UsageUnit.count)
+        unsafe quoteLineList = .allocate(capacity: UsageUnit.count)
+        unsafe tollgate__v1__quote_response__init(quote)
+        for index in 0..<UsageUnit.count {
+            unsafe tollgate__v1__quote_line__init(quoteLines + index)
+            unsafe (quoteLineList + index).initialize(to: quoteLines + index)
+        }
     }
 
     deinit {
+        unsafe quoteLineList.deallocate()
+        unsafe quoteLines.deallocate()
+        unsafe quote.deallocate()
         unsafe receipt.deallocate()
         unsafe frame.deallocate()
     }
@@ -86,13 +106,16 @@ public final class FrameEncoder {
         emit(to: &output)
     }
 
-    /// Appends a quote.
+    /// Appends a quote with its lines, at most one for each unit; the answer's own are not looked at.
+    /// Allocates nothing.
     @inlinable
     public func append<Output: OutputBuffer>(
-        _ answer: QuoteAnswer, in envelope: Envelope, to output: inout Output
+        _ answer: QuoteAnswer, lines: [QuoteLine] = [], in envelope: Envelope, to output: inout Output
     ) {
-        prepare(answer, envelope)
-        emit(to: &output)
+        let bytesMax = FrameEncoder.quoteFrameBytesMax + answer.quoteToken.count
+        unsafe output.withReserved(bytes: bytesMax) { room in
+            unsafe pack(answer, lines, envelope, into: room)
+        }
     }
 
     /// Appends the state of a hold.
@@ -157,6 +180,29 @@ public final class FrameEncoder {
         return WireLimits.headerBytes + messageBytes
     }
 
+    @usableFromInline
+    func pack(
+        _ answer: QuoteAnswer, _ lines: [QuoteLine], _ envelope: Envelope,
+        into room: UnsafeMutableRawBufferPointer
+    ) -> Int {
+        set(answer, lines)
+        let message = unsafe (room.baseAddress.unsafelyUnwrapped + WireLimits.headerBytes)
+            .assumingMemoryBound(to: UInt8.self)
+        let messageBytes: Int
+        switch envelope {
+        case .frame(let callID):
+            unsafe frame.pointee.call_id = callID
+            unsafe frame.pointee.answer_case = TOLLGATE__V1__SERVER_FRAME__ANSWER_QUOTE
+            unsafe frame.pointee.quote = quote
+            messageBytes = unsafe tollgate__v1__server_frame__pack(frame, message)
+        case .bare:
+            messageBytes = unsafe tollgate__v1__quote_response__pack(quote, message)
+        }
+        precondition(WireLimits.headerBytes + messageBytes <= room.count)
+        unsafe Framing.writeHeader(messageBytes: messageBytes, to: room)
+        return WireLimits.headerBytes + messageBytes
+    }
+
     /// The length of the prepared message.
     @usableFromInline
     func preparedBytes() -> Int {
@@ -165,7 +211,6 @@ public final class FrameEncoder {
         case .frame: unsafe tollgate__v1__server_frame__get_packed_size(frame)
         case .clientFrame: unsafe tollgate__v1__client_frame__get_packed_size(bare())
         case .reportBatch: unsafe tollgate__v1__report_batch_response__get_packed_size(bare())
-        case .quote: unsafe tollgate__v1__quote_response__get_packed_size(bare())
         case .hold: unsafe tollgate__v1__hold_response__get_packed_size(bare())
         case .balance: unsafe tollgate__v1__balance__get_packed_size(bare())
         case .status: unsafe tollgate__v1__status__get_packed_size(bare())
@@ -183,7 +228,6 @@ public final class FrameEncoder {
         case .frame: written = unsafe tollgate__v1__server_frame__pack(frame, message)
         case .clientFrame: written = unsafe tollgate__v1__client_frame__pack(bare(), message)
         case .reportBatch: written = unsafe tollgate__v1__report_batch_response__pack(bare(), message)
-        case .quote: written = unsafe tollgate__v1__quote_response__pack(bare(), message)
         case .hold: written = unsafe tollgate__v1__hold_response__pack(bare(), message)
         case .balance: written = unsafe tollgate__v1__balance__pack(bare(), message)
         case .status: written = unsafe tollgate__v1__status__pack(bare(), message)

@@ -89,9 +89,34 @@ public struct QuoteAnswer: Sendable {
     public var byokSaving: Int64?
     public var inputTokensAbove: UInt64?
     public var isOffPeak = false
-    /// Every factor of the base cost.
-    public var lines: [QuoteAnswerLine] = []
+    /// Every factor of the base cost, as received.
+    public internal(set) var lines = QuoteAnswerLines()
     public init() {}
+}
+
+/// The lines of a quote, still in the decoder's arena.
+@safe
+public struct QuoteAnswerLines: RandomAccessCollection, @unchecked Sendable {
+    private let rows: UnsafeMutablePointer<UnsafeMutablePointer<Tollgate__V1__QuoteLine>?>?
+    public let endIndex: Int
+    public var startIndex: Int { 0 }
+
+    init() { unsafe self.init(nil, count: 0) }
+
+    init(_ rows: UnsafeMutablePointer<UnsafeMutablePointer<Tollgate__V1__QuoteLine>?>?, count: Int) {
+        unsafe self.rows = rows
+        endIndex = unsafe rows == nil ? 0 : count
+    }
+
+    public subscript(index: Int) -> QuoteAnswerLine {
+        precondition(index >= 0 && index < endIndex)
+        guard let row = unsafe rows?[index] else {
+            preconditionFailure("protobuf-c leaves no row of a list out")
+        }
+        return unsafe QuoteAnswerLine(
+            unit: ByteView(row.pointee.unit), quantity: row.pointee.quantity, rate: row.pointee.rate,
+            amount: row.pointee.amount)
+    }
 }
 
 /// What a rule makes of a cost.

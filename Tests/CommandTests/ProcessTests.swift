@@ -292,7 +292,10 @@ struct ProcessTests {
             "--account", "acme", "--source", "platform", "--provider", "openai", "--model", "gpt-4o",
             "--input-tokens", "10000", "--event-time", "2026-11-01T00:00:00Z",
         ]
-        _ = try run(0, ["quote"] + record, isFrames: true)
+        let whole = try run(0, ["quote"] + record, isFrames: true)
+        let brief = try run(0, ["quote", "--brief"] + record, isFrames: true)
+        #expect(whole.contains("\"rate_usd\"") && whole.contains("\"charge\": \"45\""))
+        #expect(!brief.contains("\"rate_usd\"") && brief.contains("\"charge\": \"45\""))
         let first = try run(0, ["report", "--request-id", "r-1"] + record, isFrames: true)
         // gpt-4o at 2.5 USD per million: 25 credits × 1.8, the override for openai.
         #expect(first.contains("\"charge\": \"45\""))

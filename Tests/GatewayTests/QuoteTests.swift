@@ -13,7 +13,8 @@ import Testing
 @Suite("quotes and their tokens")
 struct QuoteTests {
     /// The quote of a report's counts, for now.
-    private func quote(_ report: TestReport, _ gateway: Gateway, compare: Bool = false) throws -> QuotedReport
+    private func quote(_ report: TestReport, _ gateway: Gateway, _ options: QuoteOptions = []) throws
+        -> DetailedQuote
     {
         let outcome = withRecord(report, gateway) { record -> QuoteOutcome in
             var record = record
@@ -21,9 +22,13 @@ struct QuoteTests {
             record.eventTime = Timestamp(microseconds: 0)
             var lane = Lane(gateway)
             lane.begin()
-            let outcome = lane.quote(record, compare: compare)
+            let prepared = lane.prepare(quote: &record)
+            let refusal = lane.quote(record, prepared, options)
             _ = lane.end()
-            return outcome
+            if let refusal { return .refused(refusal) }
+            return .quoted(
+                DetailedQuote(
+                    quote: lane.quoted, tier: [], lines: lane.quoteLines, token: Array(lane.quoteToken)))
         }
         guard case .quoted(let quoted) = outcome else {
             Issue.record("no quote: \(outcome)")
@@ -58,11 +63,11 @@ struct QuoteTests {
         await openAccount(gateway)
         let before = try await standing(gateway)
         let asked = TestReport(id: "r-1")
-        let quoted = try quote(asked, gateway, compare: true)
+        let quoted = try quote(asked, gateway, .compare)
         // 3.5 USD a thousand, 1.8 for openai: 6.3 credits.
         #expect(quoted.own.charge == 6_300_000_000 && quoted.isSufficient)
         #expect(quoted.availableAfter == 993_700_000_000)
-        #expect(quoted.details.lines.map(\.amount).reduce(0, +) == quoted.baseCost)
+        #expect(quoted.lines.map(\.amount).reduce(0, +) == quoted.baseCost)
         #expect(try await standing(gateway) == before)
         let charged = try #require(try await report([asked], to: gateway)[0].receipt)
         #expect(charged.charge == quoted.own.charge && charged.balance == quoted.availableAfter)
@@ -233,7 +238,7 @@ struct QuoteTests {
         asked.inputTokens = 10_000
         asked.outputTokens = 0
         for _ in 0..<3 {
-            let quoted = try quote(asked, gateway, compare: true)
+            let quoted = try quote(asked, gateway, .compare)
             // SEMANTICS' vectors: 45 on the platform; 1.5 with an own key, which the allowance pays.
             #expect(quoted.own.charge == 45_000_000_000)
             #expect(quoted.alternative?.fee == 1_500_000_000 && quoted.alternative?.charge == 0)
@@ -242,9 +247,48 @@ struct QuoteTests {
             #expect(quoted.byokSaving == 15_000_000_000)
         }
         asked.source = .byok
-        let own = try quote(asked, gateway, compare: true)
+        let own = try quote(asked, gateway, .compare)
         #expect(own.own.charge == 0 && own.own.allowanceUsed == 1_500_000_000 && own.isSufficient)
         #expect(own.byokSaving == 15_000_000_000 && own.alternative?.charge == 45_000_000_000)
+        await gateway.stop()
+    }
+
+    @Test("a brief quote says the same without its factors and without a token")
+    func brief() async throws {
+        let directory = try TemporaryDirectory()
+        let gateway = try openGateway(directory)
+        await openAccount(gateway)
+        for source in [CredentialSource.platform, .byok] {
+            var asked = TestReport(id: "q", provider: "openrouter", model: "anthropic/claude-3-5-sonnet")
+            asked.source = source
+            let whole = try quote(asked, gateway, .compare)
+            let brief = try quote(asked, gateway, [.compare, .brief])
+            #expect(!whole.lines.isEmpty && !whole.token.isEmpty && whole.expiresAt.microseconds > 0)
+            #expect(brief.lines.isEmpty && brief.token.isEmpty && brief.expiresAt.microseconds == 0)
+            #expect(brief.own == whole.own && brief.alternative == whole.alternative)
+            #expect(brief.baseCost == whole.baseCost && brief.byokSaving == whole.byokSaving)
+            #expect(brief.available == whole.available && brief.availableAfter == whole.availableAfter)
+            #expect(brief.isSufficient && brief.ruleVersion == whole.ruleVersion)
+            #expect(brief.affordableOutputTokens == whole.affordableOutputTokens)
+            #expect(brief.details.effect == whole.details.effect)
+        }
+        // Nothing of a quote is left in the next one of the same lane.
+        var lane = Lane(gateway)
+        lane.begin()
+        withRecord(TestReport(id: "q"), gateway) { record in
+            var record = record
+            record.requestID = ByteView()
+            record.eventTime = Timestamp(microseconds: 0)
+            let prepared = lane.prepare(quote: &record)
+            #expect(lane.quote(record, prepared, .compare) == nil)
+            #expect(!lane.quoteLines.isEmpty && !lane.quoteToken.isEmpty)
+            let standing = lane.quoted
+            #expect(lane.quote(record, prepared, .brief) == nil)
+            #expect(lane.quoteLines.isEmpty && lane.quoteToken.isEmpty)
+            #expect(lane.quoted.alternative == nil && lane.quoted.expiresAt.microseconds == 0)
+            #expect(lane.quoted.own == standing.own)
+        }
+        _ = lane.end()
         await gateway.stop()
     }
 

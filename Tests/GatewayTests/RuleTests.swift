@@ -50,9 +50,19 @@ struct GatewayRuleTests {
             gateway)
         #expect(try await Self.fee("r-3", gateway) == 3_000_000_000)
         try await gateway.waitForHistory()
-        for id in ["r-1", "r-3"] {
-            #expect(try #require(try gateway.explain(requestID: Array(id.utf8))).agrees)
+        // Each is computed again by the version it was charged with, the later one being in force or not.
+        var versions: [UInt32] = []
+        for (id, fee) in [("r-1", 4_500_000_000), ("r-2", 4_500_000_000), ("r-3", 3_000_000_000)] {
+            let explained = try #require(try gateway.explain(requestID: Array(id.utf8)))
+            #expect(explained.agrees && explained.row.figures.charge == fee, "\(id)")
+            guard case .priced(let factors) = explained.explanation else {
+                Issue.record("a charge has factors: \(explained.explanation)")
+                return
+            }
+            #expect(factors.fee == fee && factors.ruleID == "platform_professional", "\(id)")
+            versions.append(factors.ruleVersion)
         }
+        #expect(versions[0] == versions[1] && versions[1] < versions[2])
         let book = gateway.rules
         await gateway.stop()
         let again = try openGateway(directory)

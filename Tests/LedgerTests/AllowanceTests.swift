@@ -83,11 +83,15 @@ struct AllowanceTests {
         #expect(house.report(free).receipt?.allowanceUsed == 0)
         let call = Call("q", tokens: 1_001, byok: true)
         for _ in 0..<2 {
-            let standing = try call.withRecord { (record) throws in
-                try house.ledger.quoteStanding(
-                    of: record.account, record: record, book: house.book, now: house.now, mark: &house.mark)
+            var standing = QuoteStanding()
+            try call.withRecord { (record) throws in
+                var keys = RecordKeys.none
+                (keys.organisation, keys.account) = try house.ledger.keys.account(unchecked: record.account)
+                house.ledger.quote(
+                    keys, record: record, book: house.book, now: house.now, mark: &house.mark,
+                    into: &standing)
             }
-            #expect(standing?.own.allowanceUsed == 1_000 && standing?.own.charge == 1)
+            #expect(standing.own.allowanceUsed == 1_000 && standing.own.charge == 1)
         }
         #expect(house.report(Call("r3", tokens: 1_000, refuse: true, byok: true)).receipt?.charge == 0)
     }

@@ -163,6 +163,35 @@ struct LoadPartsTests {
         }
     }
 
+    @Test(
+        "a question for a quote is a frame of its own, brief where that is asked", arguments: [false, true])
+    func quoteFrames(isBrief: Bool) throws {
+        var plan = WorkloadPlan()
+        plan.quoteShare = Share(percent: 100)
+        plan.areQuotesBrief = isBrief
+        plan.runID = 0xabc
+        let workload = Workload(plan)
+        let writer = FrameWriter(workload: workload, batchSize: 1)
+        let queue = ByteQueue(capacity: 16)
+        let decoder = FrameDecoder()
+        let time = PackedTime(microseconds: 1_764_000_000_000_000)
+        for number in 0..<300 as Range<UInt64> {
+            writer.append(slot: 1, count: 1, to: queue) { _ in (number, workload.item(number), time, .none) }
+            let view = queue.view
+            #expect(try Framing.scan(view) == .whole(messageBytes: view.count - 5))
+            var record = UsageRecord()
+            guard case .quote(let options, nil) = try decoder.decode(view[5..<view.count], into: &record).call
+            else {
+                Issue.record("no quote")
+                return
+            }
+            #expect(options == (isBrief ? .brief : []))
+            expect(record, workload, number, time)
+            decoder.reset()
+            queue.consume(view.count)
+        }
+    }
+
     private func expect(_ record: UsageRecord, _ workload: Workload, _ number: UInt64, _ time: PackedTime) {
         let item = workload.item(number)
         let digits = String(number, radix: 16)

@@ -78,6 +78,11 @@ struct LoadRunTests {
         #expect(summary.isGood, "\(summary.lines)")
         #expect(summary.books.quotes + summary.books.charged == 5_000)
         #expect(abs(summary.books.quotes - 2_000) < 250)
+        let brief = try run {
+            $0.workload.quoteShare = Share(percent: 100)
+            $0.workload.areQuotesBrief = true
+        }
+        #expect(brief.isGood && brief.books.quotes == 5_000, "\(brief.lines)")
         #expect(summary.conservation?.holds == true)
     }
 

@@ -242,8 +242,11 @@ struct PropertyTests {
             PriceBook.withRecord(names, source, usage, at: time) { record, tier in
                 book.quoteDetails(record, tier: tier, available: available)
             })
-        #expect(details.lines.map(\.unit) == explained.lines.map(\.unit))
-        #expect(details.lines.map(\.amount) == explained.lines.map(\.amount))
+        let lines = PriceBook.withRecord(names, source, usage, at: time) { record, _ in
+            book.lines(for: record)
+        }
+        #expect(lines.map(\.unit) == explained.lines.map(\.unit))
+        #expect(lines.map(\.amount) == explained.lines.map(\.amount))
         #expect(details.effect == explained.effect && details.minCharge == explained.minCharge)
         #expect(details.minChargeBinds == explained.minChargeBinds)
         #expect(

@@ -144,7 +144,9 @@ final class FakeGateway: Sendable {
                     _ = decoder.read(batch, at: index, into: &record)
                     call.requestIDs.append(record.requestID.text)
                 }
-            case .quote(let compare, _): call.kind = compare ? "quote and compare" : "quote"
+            case .quote(let options, _):
+                call.kind =
+                    options == .compare ? "quote and compare" : options == .brief ? "brief quote" : "quote"
             case .getBalance(let account): call.kind = "balance of \(account.text)"
             case .ping: call.kind = "ping"
             default: call.kind = "other"

@@ -53,6 +53,7 @@ struct TollgateClientTests {
             case "report": .receipt(self.receipt(7))
             case "batch": .results([.receipt(self.receipt(1)), .refusal(Refusal(.accountNotFound))])
             case "quote and compare": .quote(charge: 42)
+            case "brief quote": .quote(charge: 43)
             case "balance of acme": .balance(-3)
             default: .pong
             }
@@ -68,10 +69,11 @@ struct TollgateClientTests {
             #expect(refusal.reason == "ACCOUNT_NOT_FOUND" && refusal.code == 5 && !refusal.isTemporary)
             let quote = try await client.quote(report(""), compare: true)
             #expect(quote.charge == 42)
+            #expect(try await client.quote(report(""), brief: true).charge == 43)
             let balance = try await client.balance(of: "acme")
             #expect(balance.balance == -3)
             try await client.ping()
-            #expect(gateway.seen.map(\.requestIDs) == [["r-1"], ["b-1", "b-2"], [], [], []])
+            #expect(gateway.seen.map(\.requestIDs) == [["r-1"], ["b-1", "b-2"], [], [], [], []])
             #expect(gateway.seen[0].tags == ["team=search"])
             #expect(gateway.seen[0].timeoutMilliseconds > 0)
             #expect(gateway.connections == 1)

@@ -18,6 +18,8 @@ struct AnswerTests {
                 Issue.record("a quote is answered with a quote")
                 return
             }
+            try await client.send(report.quoteFrame(1, [.brief, .compare]))
+            #expect(try await client.answer() == .quote(charge: charge, token: []))
             try await client.send(report.frame(2))
             let first = try #require(try await client.answer().receipt)
             #expect(first.charge == charge && charge > 0 && !first.duplicate)

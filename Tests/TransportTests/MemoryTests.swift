@@ -25,7 +25,7 @@ struct MemoryTests {
     @Test("connections that hold 85 % make new ones wait, and nothing else")
     func newConnectionsWait() async throws {
         try await Self.withBudget(filledTo: 87) { running in
-            let (large, other) = (try RawClient(running.server.port), try RawClient(running.server.port))
+            let (large, other) = (try await accepted(running), try await accepted(running))
             try await large.send(Self.halfFrame)
             try await until { running.server.figures.acceptPauses == 1 }
             #expect(running.server.figures.overloadRung == 1)
@@ -50,7 +50,7 @@ struct MemoryTests {
     @Test("connections that hold 92 % make new calls be refused until memory is free, but no heartbeat")
     func callsAreRefused() async throws {
         try await Self.withBudget(filledTo: 93) { running in
-            let (large, other) = (try RawClient(running.server.port), try RawClient(running.server.port))
+            let (large, other) = (try await accepted(running), try await accepted(running))
             try await large.send(Self.halfFrame)
             try await until { running.server.figures.refusesCalls }
             let report = TestReport(id: "one")
@@ -80,8 +80,9 @@ struct MemoryTests {
             $0.writeStallSecondsMax = 3_600
             $0.stalledAfter = .milliseconds(50)
         } _: { running in
-            let deaf = [try RawClient(running.server.port), try RawClient(running.server.port)]
-            let senders = try (0..<40).map { _ in try RawClient(running.server.port) }
+            let deaf = [try await accepted(running), try await accepted(running)]
+            var senders: [RawClient] = []
+            for _ in 0..<40 { senders.append(try await accepted(running)) }
             for client in deaf { try await client.floodWithPings() }
             #expect(running.server.figures.memoryBytes > 1 << 20)
             #expect(running.server.figures.overloadRung == 0)
@@ -113,12 +114,11 @@ struct MemoryTests {
         try await withServer {
             $0.memoryBytesMax = 2 << 20
             $0.readBytes = 4_096
-            $0.writeStallSecondsMax = 2
+            $0.writeStallSecondsMax = 3_600
         } _: { running in
-            let good = try RawClient(running.server.port)
-            let deaf = try (0..<10).map { _ in
-                try RawClient(running.server.port, receiveBytes: 4_096)
-            }
+            let good = try await accepted(running)
+            var deaf: [RawClient] = []
+            for _ in 0..<10 { deaf.append(try await accepted(running, receiveBytes: 4_096)) }
             var served: UInt64 = 0
             for client in deaf {
                 try await client.floodWithPings()
@@ -130,10 +130,9 @@ struct MemoryTests {
             }
             #expect(running.server.figures.acceptPauses > 0)
             #expect(running.server.figures.refusedCalls == 0)
-            let next = try RawClient(running.server.port)
-            try await next.send(pingFrame([2], 1))
-            #expect(try await next.answer() == .pong([2]))
-            try await until { running.server.connections == 2 }
+            for client in deaf { client.shut() }
+            _ = try await accepted(running)
+            try await until { running.server.connections == 1 }
             try await until { running.server.figures.memoryBytes == 0 }
         }
     }
@@ -142,7 +141,7 @@ struct MemoryTests {
     func nothingStays() async throws {
         try await withServer { running in
             for round in 0..<20 {
-                let client = try RawClient(running.server.port)
+                let client = try await accepted(running)
                 let report = TestReport(id: "\(round)").frame(1)
                 try await client.send(report + pingFrame([UInt8](repeating: 1, count: 900), 2))
                 if round % 3 == 0 { _ = try await client.answers(2) }
@@ -175,6 +174,14 @@ struct MemoryTests {
             }
         }
     }
+}
+
+/// A client that the server has accepted, not only the kernel.
+private func accepted(_ running: RunningServer, receiveBytes: Int32? = nil) async throws -> RawClient {
+    let client = try RawClient(running.server.port, receiveBytes: receiveBytes)
+    try await client.send(pingFrame([0], 1))
+    #expect(try await client.answer() == .pong([0]))
+    return client
 }
 
 extension RawClient {

@@ -324,9 +324,9 @@ struct TestReport {
         return bytes
     }
 
-    func quoteFrame(_ callID: UInt64) -> [UInt8] {
+    func quoteFrame(_ callID: UInt64, _ options: QuoteOptions = []) -> [UInt8] {
         var bytes: [UInt8] = []
-        withRecord { FrameEncoder().append(quote: $0, compare: false, callID: callID, to: &bytes) }
+        withRecord { FrameEncoder().append(quote: $0, options, callID: callID, to: &bytes) }
         return bytes
     }
 }
@@ -369,6 +369,9 @@ func frame(_ message: [UInt8]) -> [UInt8] { [0, 0, 0, 0, UInt8(message.count)] +
 
 /// Waits until `condition` holds; gives up after ten seconds.
 func until(_ condition: () -> Bool) async throws {
-    for _ in 0..<2_000 where !condition() { try await Task.sleep(for: .milliseconds(5)) }
-    #expect(condition())
+    for _ in 0..<2_000 {
+        if condition() { return }
+        try await Task.sleep(for: .milliseconds(5))
+    }
+    Issue.record("what was waited for did not come")
 }

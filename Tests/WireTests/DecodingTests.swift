@@ -219,14 +219,30 @@ struct DecodingTests {
             }
         ) {
             frame, record in
-            guard case .quote(compare: true, fault: nil) = frame.call else {
+            guard case .quote([.compare], fault: nil) = frame.call else {
                 Issue.record("\(frame.call)")
                 return
             }
             #expect(record.model.text == "m")
         }
+        for (members, options) in [
+            ([2], .compare), ([3], .brief), ([2, 3], [.compare, .brief]), ([], []),
+        ] as [([UInt64], QuoteOptions)] {
+            let question = ProtoWriter.build { frame in
+                frame.message(5) { quote in
+                    quote.bytes(1, usage)
+                    for member in members { quote.number(member, 1) }
+                }
+            }
+            try decode(question) { frame, _ in
+                guard case .quote(options, fault: nil) = frame.call else {
+                    Issue.record("\(frame.call)")
+                    return
+                }
+            }
+        }
         try decode(ProtoWriter.build { $0.message(5) { _ in } }) { frame, _ in
-            guard case .quote(compare: false, fault: .some) = frame.call else {
+            guard case .quote([], fault: .some) = frame.call else {
                 Issue.record("\(frame.call)")
                 return
             }

@@ -175,8 +175,11 @@ struct EncodingTests {
         quote.inputTokensAbove = 16
         quote.isOffPeak = true
         quote.markup = .ratio(billionths: 17)
-        quote.lines = [QuoteAnswerLine(unit: ByteView("input"), quantity: 9, rate: 10, amount: 90)]
-        encoder.append(quote, in: .frame(callID: 1), to: &output)
+        let lines = [
+            QuoteLine(unit: .input, quantity: 9, rate: 10, amount: 90),
+            QuoteLine(unit: .output, quantity: 11, rate: 12, amount: 132),
+        ]
+        encoder.append(quote, lines: lines, in: .frame(callID: 1), to: &output)
         try answer(output) { frame in
             guard case .quote(let read) = frame.answer else {
                 Issue.record("\(frame.answer)")
@@ -187,7 +190,9 @@ struct EncodingTests {
             #expect(read.affordableOutputTokens == 0 && read.alternativeCharge == 0)
             #expect(read.allowanceUsed == 5 && read.ruleVersion == 6 && read.catalogueVersion == 7)
             #expect(read.quoteToken.text == "token" && read.expiresAt == 8)
-            #expect(read.lines.map(\.unit.text) == ["input"] && read.lines.map(\.amount) == [90])
+            #expect(read.lines.map(\.unit.text) == ["input", "output"])
+            #expect(read.lines.map(\.quantity) == [9, 11] && read.lines.map(\.rate) == [10, 12])
+            #expect(read.lines.map(\.amount) == [90, 132])
             #expect(read.fee == 11 && read.minCharge == 12 && read.minChargeBinds && read.allowanceLeft == 13)
             #expect(read.unlimited && read.alternativeAllowanceUsed == 14 && read.byokSaving == -15)
             #expect(read.inputTokensAbove == 16 && read.isOffPeak && read.markup == .ratio(billionths: 17))
@@ -201,6 +206,7 @@ struct EncodingTests {
             }
             #expect(read.markup == nil && read.byokSaving == nil && read.inputTokensAbove == nil)
             #expect(read.affordableOutputTokens == nil && read.quoteToken.isEmpty && !read.unlimited)
+            #expect(read.alternativeCharge == nil && read.lines.isEmpty && read.expiresAt == 0)
         }
         quote.markup = .fixed(18)
         output = []

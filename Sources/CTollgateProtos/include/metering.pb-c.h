@@ -426,10 +426,15 @@ struct  Tollgate__V1__QuoteRequest
    * Also price the other credential source, for comparison.
    */
   protobuf_c_boolean compare;
+  /*
+   * Only the price and what the wallet has for it: `lines`, `quote_token` and `expires_at` stay empty. For
+   * who asks before every request whether it is covered, and neither shows nor pins the price.
+   */
+  protobuf_c_boolean brief;
 };
 #define TOLLGATE__V1__QUOTE_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tollgate__v1__quote_request__descriptor) \
-    , NULL, 0 }
+    , NULL, 0, 0 }
 
 
 typedef enum {

@@ -26,6 +26,8 @@ struct QuoteCall: AsyncParsableCommand {
 
     @Flag(help: "Also price the other credential source.")
     var compare = false
+    @Flag(help: "Only the price and what the wallet has for it: no factors, no token.")
+    var brief = false
 
     func run() async throws {
         let draft = try record.draft()
@@ -35,7 +37,9 @@ struct QuoteCall: AsyncParsableCommand {
         } catch {
             throw CommandFailure.environment(error.text)
         }
-        let quote = try await server.withClient { client in try await client.quote(report, compare: compare) }
+        let quote = try await server.withClient { client in
+            try await client.quote(report, compare: compare, brief: brief)
+        }
         output.show(QuoteText.json(quote), text: QuoteText.text(quote, source: report.credentialSource))
         if !quote.sufficient { throw CommandFailure.negative("") }
     }

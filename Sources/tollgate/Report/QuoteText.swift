@@ -8,6 +8,10 @@ import TollgateClient
 
 enum QuoteText {
     static func text(_ quote: Quote, source: CredentialSource) -> String {
+        if quote.lines.isEmpty {
+            let base = [("base cost", "\(Picodollars(quote.baseCost).text) USD")]
+            return facts(base + charge(quote, source) + wallet(quote) + versions(quote), indent: "")
+        }
         var lines = Table(
             [("unit", .left), ("quantity", .right), ("USD per unit", .right), ("USD", .right)], indent: "")
         for line in quote.lines {
