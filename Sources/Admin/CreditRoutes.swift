@@ -44,6 +44,7 @@ extension AdminDesk {
         object["kind"] = .string(grant.kind.name)
         object["expires_at"] = .bound(given.expiresAt)
         object["grant_id"] = .wide(given.receipt.sequence)
+        if !grant.filter.isEmpty { object["filter"] = .object(grant.filter.json) }
         return Reply(object)
     }
 

@@ -25,6 +25,11 @@ public struct GatewaySettings: Sendable {
     /// which the journal may have to wait for.
     public var checkpointRowsAtOnce = 8_192
 
+    /// Whether a report or a hold for an account that is not there opens it.
+    public var opensAccounts = false
+    /// The tier of an organisation that is opened so.
+    public var openedTier = "trial"
+
     /// How many days before it begins users must be told that they will pay more; 0 for no such guard.
     public var noticeDays = 30
     /// How much of a period's credit is used up when an event is to tell of it, in percent; ascending, 1 to 100.

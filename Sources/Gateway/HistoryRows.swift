@@ -152,6 +152,7 @@ struct HistoryRows: ~Copyable {
         var kind = TransactionKind.allocated
         var object = GrantDetails.object(kind: entry.kind, digest: entry.digest)
         GrantDetails.add(actor: entry.actor, reason: entry.reason, to: &object)
+        if !entry.filter.isEmpty { object["filter"] = .object(try GrantDetails.object(filter: entry.filter)) }
         if let charge = entry.refundOf {
             kind = TransactionKind.refunded
             GrantDetails.add(charge, to: &object)

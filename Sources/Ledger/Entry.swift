@@ -164,6 +164,8 @@ public struct GrantEntry: Sendable {
     /// Who gave it and why, for people.
     public var actor = ByteView()
     public var reason = ByteView()
+    /// What it may pay for, packed as in GrantFilter; empty for anything.
+    public var filter = ByteView()
     /// The charge that a refund reverses.
     public var refundOf: ChargeLink?
     /// For what the credit came from another account: that account's path.

@@ -107,7 +107,7 @@ extension ShardState {
             endExpiredGrants(of: wallet, time: entryTime(now))
             end.charge.catalogueVersion = book.catalogueVersion
             if let refusal = decideCharge(
-                &end.charge, priced: priced, eventTime: record.eventTime, onInsufficient: .record)
+                &end.charge, priced: priced, record: record, onInsufficient: .record)
             {
                 return .refused(refusal)
             }

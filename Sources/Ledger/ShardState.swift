@@ -69,6 +69,8 @@ struct GrantRow: BitwiseCopyable {
     var next: UInt32
     var burnOrder: UInt16
     var kind: GrantKind
+    /// It pays only for what its filter names; see `GrantFilter`.
+    var hasFilter = false
 
     /// The place of a grant where there is none.
     static let none = GrantRow(
@@ -144,6 +146,8 @@ struct ShardState: ~Copyable, Sendable {
     /// Charges that were refunded, and where the row of each stands.
     var refunds = Slab<RefundRow>()
     var refundIndex: [UInt64: UInt32] = [:]
+    /// The packed filters of grants that have one, by the grant's number.
+    var filters: [UInt64: [UInt8]] = [:]
     /// The open holds.
     var holds = HoldTable()
     /// Holds whose lease has ended, since the process began.

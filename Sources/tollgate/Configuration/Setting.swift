@@ -58,6 +58,13 @@ struct Setting: Sendable {
         .loopback("admin.host", \.adminHost, "address of the HTTP API"),
         .whole("admin.port", \.adminPort, 0...65_535, "its port; 0 lets the system choose"),
 
+        .flag(
+            "accounts.auto_open", \.gateway.opensAccounts,
+            "whether the first report or hold of an unknown account opens it"),
+        .text(
+            "accounts.auto_open_tier", \.gateway.openedTier, "the tier of a platform rule, such as trial",
+            "tier of an organisation that is opened so"),
+
         .whole(
             "ledger.ids_max", \.gateway.idsMax, 1_024...LedgerLimits.idsMax,
             "request ids remembered in memory, about 40 bytes each; beyond it history is asked"),
@@ -160,6 +167,16 @@ extension Setting {
                 settings[keyPath: path] = text
             },
             show: { $0[keyPath: path] })
+    }
+
+    private static func flag(_ key: String, _ path: Path<Bool>, _ meaning: String) -> Setting {
+        Setting(
+            key: key, meaning: meaning,
+            read: { (text, settings) throws(SettingProblem) in
+                guard let value = Bool(text) else { throw SettingProblem(expected: "true or false") }
+                settings[keyPath: path] = value
+            },
+            show: { String($0[keyPath: path]) })
     }
 
     /// An address that only this machine reaches.
