@@ -166,6 +166,7 @@ struct BudgetRow: BitwiseCopyable {
 
     static let none = BudgetRow()
     var isNone: Bool { number == 0 }
+    var isFiltered: Bool { provider != 0 || model != 0 }
 
     func matches(provider: UInt64, model: UInt64) -> Bool {
         (self.provider == 0 || self.provider == provider) && (self.model == 0 || self.model == model)

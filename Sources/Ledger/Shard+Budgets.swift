@@ -126,10 +126,12 @@ extension ShardState {
             {
                 (new.used, new.windowEnd, new.since) = (old.used, old.windowEnd, old.since)
             }
+            filteredBudgets += (new.isFiltered ? 1 : 0) - (old.isFiltered ? 1 : 0)
             old = new
         }
         if isKnown { return }
         budgetCount += 1
+        if row.isFiltered { filteredBudgets += 1 }
         if sides[side].budget.isNone {
             sides[side].budget = row
             return
@@ -143,6 +145,7 @@ extension ShardState {
         let side = accounts[account].side
         guard side != AccountRow.none else { return }
         budgetTexts[number] = nil
+        forEachBudget(of: account) { if $0.number == number, $0.isFiltered { filteredBudgets -= 1 } }
         if sides[side].budget.number == number {
             let next = sides[side].budget.next
             sides[side].budget = next == AccountRow.none ? .none : budgets[next]
@@ -205,17 +208,18 @@ extension ShardState {
     /// when it is settled; its tokens and its request were counted when it was parked.
     @inline(never)
     mutating func countInBudgets(_ entry: ChargeEntry, isSettlement: Bool = false, time: Timestamp) {
-        let record: UsageRecord
+        let parts: RecordContent.Counted
         do throws(UnpackingError) {
-            record = try RecordContent.read(entry.content)
+            parts = try RecordContent.counted(in: entry.content)
         } catch {
             preconditionFailure("a charge's record was read before, yet \(error)")
         }
-        let names = budgetNames(record)
-        let tokens = Int64(clamping: Int128(record.usage.inputTokens) + Int128(record.usage.outputTokens))
-        let share = BudgetShare(
-            cost: entry.charge, tokens: isSettlement ? 0 : tokens, requests: isSettlement ? 0 : 1,
-            provider: names.provider, model: names.model)
+        var share = BudgetShare(
+            cost: entry.charge, tokens: isSettlement ? 0 : parts.tokens, requests: isSettlement ? 0 : 1,
+            provider: 0, model: 0)
+        if filteredBudgets > 0 {
+            (share.provider, share.model) = (keys.name(parts.provider), keys.name(parts.model))
+        }
         var current = entry.account
         while current != AccountRow.none {
             let side = accounts[current].side
@@ -262,9 +266,10 @@ extension ShardState {
         crossedBudgets.removeAll(keepingCapacity: true)
     }
 
-    /// The hashes of a record's names, for budgets that ask for them.
+    /// The hashes of a record's names where budgets ask for them. What was held before the first that does has
+    /// none, and counts only for those that ask for nothing.
     func budgetNames(_ record: UsageRecord) -> (provider: UInt64, model: UInt64) {
-        (keys.name(record.provider), keys.name(record.model))
+        filteredBudgets == 0 ? (0, 0) : (keys.name(record.provider), keys.name(record.model))
     }
 
     /// Moves what a hold keeps of the budgets on its account's way up.
