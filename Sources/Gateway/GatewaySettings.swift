@@ -32,6 +32,8 @@ public struct GatewaySettings: Sendable {
 
     /// How many days before it begins users must be told that they will pay more; 0 for no such guard.
     public var noticeDays = 30
+    /// How much of a period's credit is used up when an event is to tell of it, in percent; ascending, 1 to 100.
+    public var thresholds = [75, 90, 100]
     /// How long the token of a quote holds.
     public var quoteValid = Duration.seconds(300)
 

@@ -28,7 +28,7 @@ public enum TransactionKind {
     public static let all = [
         allocated, refunded, deduction, voided, expired, forfeited, transferredOut, transferredIn, noted,
         holdOpened, holdChanged, holdVoided, holdExpired, accountOpened, accountChanged,
-        budgetSet, budgetRemoved,
+        budgetSet, budgetRemoved, budgetExceeded,
     ]
     public static let holdOpened = "hold_opened"
     public static let holdChanged = "hold_extended"
@@ -36,6 +36,7 @@ public enum TransactionKind {
     public static let holdExpired = "hold_expired"
     public static let budgetSet = "budget_set"
     public static let budgetRemoved = "budget_removed"
+    public static let budgetExceeded = "budget_exceeded"
 }
 
 /// Turns entries into rows, in the order of the journal. Keeps what names need, so it is used again.
@@ -45,6 +46,11 @@ struct HistoryRows: ~Copyable {
 
     var details = BytePacker(capacity: 512)
     private var extra = BytePacker(capacity: 256)
+    var watch: ThresholdWatch
+    /// Which of an entry's events comes next.
+    var part: UInt8 = 0
+
+    init(thresholds: [Int]) { watch = ThresholdWatch(thresholds: thresholds) }
 
     /// Adds the rows of a chunk whose first entry has `firstLSN`. Returns the last sequence in it.
     mutating func add(
@@ -75,7 +81,9 @@ struct HistoryRows: ~Copyable {
             case .holdEnded(let end): try add(end, place, to: &writer)
             case .holdChanged(let change): try add(change, place, to: &writer)
             case .budgetSet(let budget): try add(budget, place, to: &writer)
+            case .budgetCrossed(let crossed): try add(crossed, place, to: &writer)
             }
+            try addEvents(of: entry, place, to: &writer)
             lsn += 1
         }
     }
@@ -232,6 +240,13 @@ struct HistoryRows: ~Copyable {
         try write(
             credit(place), account: entry.path,
             kind: entry.isRemoved ? TransactionKind.budgetRemoved : TransactionKind.budgetSet, to: &writer)
+    }
+
+    private mutating func add(
+        _ entry: BudgetCrossedEntry, _ place: Place, to writer: inout HistoryWriter
+    ) throws {
+        setDetails(["budget": .string(entry.name.text)])
+        try write(credit(place), account: entry.path, kind: TransactionKind.budgetExceeded, to: &writer)
     }
 
     private mutating func setHoldDetails(

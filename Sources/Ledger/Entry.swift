@@ -249,6 +249,7 @@ public enum Entry: Sendable {
     case holdEnded(HoldEndedEntry)
     case holdChanged(HoldChangedEntry)
     case budgetSet(BudgetSetEntry)
+    case budgetCrossed(BudgetCrossedEntry)
 }
 
 /// The first byte of an entry's fields.
@@ -271,6 +272,7 @@ enum EntryKind: UInt8 {
     case holdEnded = 9
     case holdChanged = 10
     case budgetSet = 11
+    case budgetCrossed = 12
 }
 
 /// Why an entry cannot be read: a newer version wrote it, or the ledger has a bug; damage on disk is

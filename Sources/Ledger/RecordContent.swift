@@ -107,6 +107,13 @@ public enum RecordContent {
         return record
     }
 
+    /// The account alone, for who follows balances.
+    public static func account(of content: ByteView) throws(UnpackingError) -> ByteView {
+        var fields = ByteUnpacker(content)
+        _ = try fields.timestamp()
+        return try fields.prefixed()
+    }
+
     /// The event time alone, for replay.
     static func eventTime(of content: ByteView) throws(UnpackingError) -> Timestamp {
         var fields = ByteUnpacker(content)

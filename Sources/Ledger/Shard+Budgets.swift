@@ -220,14 +220,46 @@ extension ShardState {
         while current != AccountRow.none {
             let side = accounts[current].side
             if side != AccountRow.none, !sides[side].budget.isNone {
+                var crossed: [BudgetRow] = []
                 changeBudgets(of: current) { budget in
                     guard budget.matches(provider: share.provider, model: share.model) else { return }
+                    let before = budget.used(at: time)
                     budget.count(share.amount(budget.metric), at: time)
+                    if before <= budget.limit, budget.used > budget.limit { crossed.append(budget) }
                 }
+                for budget in crossed { crossedBudgets.append((current, budget)) }
                 markDirty(current)
             }
             current = accounts[current].parent
         }
+    }
+
+    /// Writes down the budgets that the last charge took above their limit; once in a window, unless the limit is
+    /// raised between.
+    @inline(__always)
+    mutating func stageCrossedBudgets(time: Timestamp) {
+        if !crossedBudgets.isEmpty { stageCrossedBudgetsNow(time: time) }
+    }
+
+    @inline(never)
+    private mutating func stageCrossedBudgetsNow(time: Timestamp) {
+        for (account, budget) in crossedBudgets {
+            var entry = BudgetCrossedEntry()
+            entry.account = account
+            entry.number = budget.number
+            entry.window = budget.window
+            entry.metric = budget.metric
+            entry.limit = budget.limit
+            entry.used = budget.used
+            entry.path = path(of: account)
+            (budgetTexts[budget.number]?.name ?? []).withView { name in
+                entry.name = name
+                staged.append(time: time, entry)
+                didStage()
+                advance(to: time)
+            }
+        }
+        crossedBudgets.removeAll(keepingCapacity: true)
     }
 
     /// The hashes of a record's names, for budgets that ask for them.

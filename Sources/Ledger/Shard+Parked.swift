@@ -123,6 +123,7 @@ extension ShardState {
         didStage()
         applyParkedEnd(end, kind: kind, time: time, eventTime: record.eventTime)
         var receipt = receipt(for: end.charge)
+        stageCrossedBudgets(time: time)
         if kind == .parkedDiscarded { receipt.state = .discarded }
         return .done(receipt)
     }

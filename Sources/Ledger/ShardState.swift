@@ -158,6 +158,8 @@ struct ShardState: ~Copyable, Sendable {
     var budgetTexts: [UInt32: BudgetTexts] = [:]
     var budgetCount = 0
     var lastBudget: UInt32 = 0
+    /// Budgets that the charge being applied took above their limit; what is live writes them down.
+    var crossedBudgets: [(account: UInt32, budget: BudgetRow)] = []
     /// Makes the hashes of names.
     let keys: KeyMaker
     var ids = IdempotencyTable()

@@ -84,6 +84,9 @@ struct Setting: Sendable {
             "checkpoint.interval_seconds", \.gateway.checkpointInterval, 1...3_600,
             "time between two checkpoints"),
 
+        .percentages(
+            "events.thresholds", \.gateway.thresholds,
+            "how much of a period's credit is used up when an event tells of it; nothing for none"),
         .seconds(
             "quotes.valid_seconds", \.gateway.quoteValid, 1...86_400,
             "how long a quote's token pins its prices"),
@@ -245,6 +248,23 @@ extension Setting {
                 settings[keyPath: path] = .seconds(value)
             },
             show: { String($0[keyPath: path].components.seconds) })
+    }
+
+    private static func percentages(_ key: String, _ path: Path<[Int]>, _ meaning: String) -> Setting {
+        Setting(
+            key: key, meaning: meaning,
+            read: { (text, settings) throws(SettingProblem) in
+                let parts = text.split(separator: ",").map { $0.trimmingPrefix(while: { $0 == " " }) }
+                let values = parts.compactMap { Int($0) }
+                guard values.count == parts.count, values.allSatisfy({ (1...100).contains($0) }),
+                    zip(values, values.dropFirst()).allSatisfy({ $0 < $1 })
+                else {
+                    throw SettingProblem(
+                        expected: "percentages from 1 to 100 in ascending order, such as 75,90,100")
+                }
+                settings[keyPath: path] = values
+            },
+            show: { $0[keyPath: path].map(String.init).joined(separator: ",") })
     }
 
     /// `65536`, `64 KiB`, `64MiB`, `1 GiB`.
