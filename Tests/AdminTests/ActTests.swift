@@ -148,13 +148,26 @@ struct ActTests {
     func parked() async throws {
         try await Served.run { served in
             try await served.open("acme", amount: "100")
-            served.report("p1", account: "acme", model: "nobody-knows")
-            let body = """
-                {"user_id": "acme", "amount": "1", "request_id": "p1", "reason": "outage"}
-                """
-            let early = try await served.post("/api/v1/credits/refund", body)
+            served.report("p1", account: "acme", cached: 20_000)
+            func refund(_ amount: String) async throws -> Answer {
+                try await served.post(
+                    "/api/v1/credits/refund",
+                    "{\"user_id\":\"acme\",\"amount\":\"\(amount)\",\"request_id\":\"p1\",\"reason\":\"outage\"}"
+                )
+            }
+            let early = try await refund("1")
             #expect(early.status == 409)
             #expect(try early.code == "NOTHING_CHARGED")
+            let settled = try await served.post(
+                "/api/v1/usage/parked/settle",
+                """
+                {"request_id": "p1", "usage": {"input_tokens": 5000}, "reason": "counted twice", "by": "ann"}
+                """)
+            #expect(settled.status == 200, "\(settled.text)")
+            #expect(try await balance(served, "acme") == "76.00")
+            #expect(try await refund("24.01").at("error", "metadata", "charged") == "24.00")
+            #expect(try await refund("24").at("balance") == "100.00")
+            #expect(try await refund("0.01").status == 400)
         }
     }
 
