@@ -86,6 +86,7 @@ final class AdminDesk: Sendable {
         case .calculatePlatform: try await calculatePlatform(request)
         case .calculateBYOK: try await calculateBYOK(request)
         case .calculateComparison: try await calculateComparison(request)
+        case .usageSummary: try await usageSummary(request)
         case .parkedUsage: try await parkedUsage(request)
         case .settleParked: try await settleParked(request)
         case .discardParked: try await discardParked(request)

@@ -47,6 +47,10 @@ public enum AdminLimits {
     /// Rows that `offset` may skip; `cursor` has no such bound.
     public static let offsetMax = 100_000
 
+    /// Groups of a summary of usage, and how many without a wish.
+    public static let usageGroupsMax = 10_000
+    public static let usageGroupsDefault = 1_000
+
     public static let idempotencyKeyBytesMax = 128
     public static let requestIDBytesMax = 128
     public static let sourceBytesMax = 128

@@ -92,7 +92,7 @@ extension AdminDesk {
     }
 
     /// Lets the history hold what was reported before, so that nothing is missed that somebody was told of.
-    private func catchUp() async throws(RequestProblem) {
+    func catchUp() async throws(RequestProblem) {
         do {
             try await gateway.waitForHistory(timeout: AdminLimits.receiptWait)
         } catch {

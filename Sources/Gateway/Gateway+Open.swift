@@ -82,7 +82,9 @@ extension Gateway {
         let (checkpoints, history) = try wrap(GatewayError.store) { () throws(StoreError) in
             (
                 try CheckpointStore(directory: directory, identity: record.identity),
-                try HistoryStore(directory: directory, identity: record.identity, hashKey: secret)
+                try HistoryStore(
+                    directory: directory, identity: record.identity, hashKey: secret,
+                    rollupProgress: rollupProgress(logger))
             )
         }
         var report = RecoveryReport()

@@ -139,6 +139,9 @@ public final class OfflineDirectory {
             "history",
             "\(grouped(position.usageCount)) outcomes and \(grouped(position.creditCount)) acts, every row and total,"
                 + " up to LSN \(grouped(position.lsn))")
+        report.add(
+            "rollups",
+            "\(grouped(try history.verifyRollups())) sums of an account's day, each what its rows add up to")
         guard journal.lastLSN >= max(checkpoint?.stamp.durableLSN ?? 0, position.lsn) else {
             throw Difference(
                 "the journal ends at LSN \(journal.lastLSN), and the checkpoint or the history knows of LSN"

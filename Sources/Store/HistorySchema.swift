@@ -9,7 +9,8 @@
 /// The history's schema. A published step is never edited: a change is another step.
 enum HistorySchema {
     static let schema = Schema(
-        file: .history, pageBytes: 8192, cacheKiB: 32 << 10, steps: [first, second, third, fourth])
+        file: .history, pageBytes: 8192, cacheKiB: 32 << 10,
+        steps: [first, second, third, fourth, RollupTables.step])
 
     /// The columns of `usage_rows`, in the order in which they are bound and read.
     static let usageColumns =

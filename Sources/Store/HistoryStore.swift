@@ -14,6 +14,7 @@ public final class HistoryStore: Sendable {
     let identity: DirectoryIdentity
     let hashKey: HashKey
     private let runRowsMax: Int
+    private let rollupNumbers = RollupNumbers()
     let pool: DatabasePool
     /// The position that is durable, the keys that are not in runs, and the error that ended the use
     /// of the file, if one did. The lock is held to look or to swap, never across a call.
@@ -30,18 +31,24 @@ public final class HistoryStore: Sendable {
     /// Opens or makes the file in `directory`, and reads back the keys of the newest rows, up to
     /// `StoreLimits.runRowsMax` of them. `Store.prepareFiles` comes first.
     ///
-    /// - Parameter hashKey: the directory's secret; the same at every start.
+    /// - Parameters:
+    ///   - hashKey: the directory's secret; the same at every start.
+    ///   - rollupProgress: told how many rows of a history from before there were rollups are added up, of
+    ///     how many.
     /// - Throws: `.newerSchema` or `.foreignFile`, with nothing changed; `.damagedRow`; `.poisoned`.
     public convenience init(
-        directory: String, identity: DirectoryIdentity, hashKey: HashKey
+        directory: String, identity: DirectoryIdentity, hashKey: HashKey,
+        rollupProgress: (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
     ) throws(StoreError) {
         try self.init(
-            directory: directory, identity: identity, hashKey: hashKey, runRowsMax: StoreLimits.runRowsMax)
+            directory: directory, identity: identity, hashKey: hashKey, runRowsMax: StoreLimits.runRowsMax,
+            rollupProgress: rollupProgress)
     }
 
     /// - Parameter runRowsMax: at most `StoreLimits.runRowsMax`; the same at every start, or larger.
     init(
-        directory: String, identity: DirectoryIdentity, hashKey: HashKey, runRowsMax: Int
+        directory: String, identity: DirectoryIdentity, hashKey: HashKey, runRowsMax: Int,
+        rollupProgress: (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
     ) throws(StoreError) {
         precondition(runRowsMax > 0 && runRowsMax <= StoreLimits.runRowsMax)
         self.identity = identity
@@ -57,6 +64,8 @@ public final class HistoryStore: Sendable {
             }
         }
         state = Mutex(State(position: position, keys: keys))
+        try RollupTables.fill(
+            pool, upTo: position.nextID - 1, hashKey, known: rollupNumbers, progress: rollupProgress)
     }
 
     private static func hashCheck(_ key: HashKey) -> Int64 {
@@ -95,6 +104,7 @@ public final class HistoryStore: Sendable {
         let start: HistoryPosition
         var keys: HistoryKeys
         (start, keys) = state.withLock { ($0.position, $0.keys) }
+        var numbers: [Hash128: Int64] = [:]
         let position = try transaction(database, .history) { () throws(StoreError) in
             var writer = try HistoryWriter(
                 database, start, hashKey, rowsMax: min(runRowsMax, StoreLimits.appendRowsMax))
@@ -108,12 +118,15 @@ public final class HistoryStore: Sendable {
                     database, start.nextID...position.nextID - 1,
                     recorded: writer.recordedMin...writer.recordedMax)
                 keys.add(writer.keys)
+                numbers = try writer.rollups.write(database, known: rollupNumbers)
+                try RollupTables.cover(database, position.nextID - 1)
             }
             if position != start {
                 try position.write(database, since: start, identity, hashCheck: Self.hashCheck(hashKey))
             }
             return position
         }
+        rollupNumbers.add(numbers)
         state.withLock {
             $0.position = position
             $0.keys = keys

@@ -25,6 +25,7 @@ public struct HistoryWriter: ~Copyable {
     /// The counts that are bound now: most are zero in most rows, and need not be bound again.
     private var boundCounts: UsageCounts?
     private(set) var keys = KeyBatch()
+    private(set) var rollups: RollupBatch
     private(set) var recordedMin = Int64.max
     private(set) var recordedMax = Int64.min
 
@@ -41,6 +42,7 @@ public struct HistoryWriter: ~Copyable {
         self.position = position
         start = position
         self.hashKey = hashKey
+        rollups = RollupBatch(hashKey)
         self.rowsMax = rowsMax
         self.usage = usage
         self.credit = credit
@@ -107,6 +109,10 @@ public struct HistoryWriter: ~Copyable {
         usage.bind(blob: row.extra, at: 47)
         try usage.run()
         if figures.state != .charged { try noteParked(row, id: id) }
+        rollups.add(
+            RollupName(
+                account: row.account, provider: row.provider, model: row.model,
+                credentialSource: figures.credentialSource), figures)
 
         let keyed = KeyedRow(id: id, isCredit: false)
         keys.add(.outcome, Key.hash(figures.idKey.low), keyed)

@@ -67,6 +67,10 @@ public enum StoreLimits {
     public static let historyWALBytesMax = 512 << 20
     /// Rows that one zone of the history's time map covers.
     public static let zoneRows = 8_192
+    /// Numbers of rollups' names kept in memory, about 50 bytes each.
+    public static let rollupNumbersMax = 1 << 19
+    /// Rollups that a verification adds up at once, about 400 bytes each.
+    public static let rollupsChecked: Int64 = 1 << 20
 }
 
 /// What concerns all three files.
