@@ -34,6 +34,8 @@ public enum TransactionKind {
     public static let holdChanged = "hold_extended"
     public static let holdVoided = "hold_voided"
     public static let holdExpired = "hold_expired"
+    /// What became of holds. They move no credit, and there are as many as requests.
+    public static let holds: Set = [holdOpened, holdChanged, holdVoided, holdExpired]
     public static let budgetSet = "budget_set"
     public static let budgetRemoved = "budget_removed"
     public static let budgetExceeded = "budget_exceeded"
@@ -43,6 +45,8 @@ public enum TransactionKind {
 struct HistoryRows: ~Copyable {
     /// A flag of an outcome that released a hold.
     static let settlesHold: UInt32 = 4
+    /// A flag of an outcome that named a hold whose lease was over.
+    static let holdExpired: UInt32 = 8
 
     var details = BytePacker(capacity: 512)
     private var extra = BytePacker(capacity: 256)
@@ -122,7 +126,7 @@ struct HistoryRows: ~Copyable {
         row.figures.catalogueVersion = entry.catalogueVersion
         row.figures.flags =
             (entry.standardTierUsed ? 1 : 0) | (record.quoteToken.isEmpty ? 0 : 2)
-            | (entry.hold == nil ? 0 : Self.settlesHold) | (entry.holdExpired ? 8 : 0)
+            | (entry.hold == nil ? 0 : Self.settlesHold) | (entry.holdExpired ? Self.holdExpired : 0)
         row.account = record.account
         row.requestID = record.requestID
         row.provider = record.provider

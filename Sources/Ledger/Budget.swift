@@ -146,7 +146,7 @@ public struct BudgetStanding: Hashable, Sendable {
 
 /// A budget of an account.
 struct BudgetRow: BitwiseCopyable {
-    /// Unique in its shard and never given twice; 0 for none.
+    /// Unique among the budgets of its shard; 0 for none.
     var number: UInt32 = 0
     var next = AccountRow.none
     /// Hashes of the names that it is for; 0 for all.
