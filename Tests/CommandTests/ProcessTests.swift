@@ -174,6 +174,26 @@ struct ProcessTests {
         _ = try catalog(0, ["approve", "1", "--by", "ada"])
     }
 
+    /// A budget is set, refuses a hold and is removed; what became of holds is shown to who asks.
+    private static func budgets(_ run: (Int32, [String], Bool) throws -> String) throws {
+        let set = ["budgets", "set", "acme", "daily", "--window", "day", "--metric", "cost", "--hard"]
+        #expect(try run(0, set + ["--limit", "500", "--by", "ada"], false).contains("\"limit\": \"500.00\""))
+        _ = try run(1, set + ["--limit=-25"], false)
+        _ = try run(
+            2, ["budgets", "set", "acme", "n", "--window", "day", "--metric", "tokens", "--limit", "1.5"],
+            false)
+        let hold = ["holds", "open", "h-1", "--account", "acme", "--source", "platform", "--amount"]
+        _ = try run(1, hold + ["500.1"], true)
+        _ = try run(0, hold + ["20"], true)
+        #expect(try run(0, ["budgets", "list", "acme"], false).contains("\"held\": \"20.00\""))
+        _ = try run(0, ["holds", "void", "h-1", "--account", "acme"], true)
+        _ = try run(0, ["budgets", "remove", "acme", "daily"], false)
+        _ = try run(1, ["budgets", "remove", "acme", "daily"], false)
+        #expect(try !run(0, ["budgets", "list", "acme"], false).contains("daily"))
+        #expect(try !run(0, ["transactions", "acme"], false).contains("hold_"))
+        #expect(try run(0, ["transactions", "acme", "--holds"], false).contains("hold_voided"))
+    }
+
     /// Rules to a file and back, a draft that is tried, one that counts, and one that is applied.
     private static func rules(
         _ directory: String, _ run: (Int32, [String], Bool) throws -> String
@@ -314,6 +334,7 @@ struct ProcessTests {
             )
             .contains("\"duplicate\": true"))
         _ = try run(0, ["transactions", "acme"])
+        try Self.budgets { try run($0, $1, isFrames: $2) }
         _ = try run(0, ["rules", "list"])
         try Self.catalogue(directory.path) { try run($0, $1, isFrames: $2) }
         try Self.rules(directory.path) { try run($0, $1, isFrames: $2) }

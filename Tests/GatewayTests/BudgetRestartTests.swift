@@ -1,9 +1,10 @@
 // What open holds keep of budgets is no row of a checkpoint: a start counts it again.
 
-import Gateway
 import Ledger
 import Pricing
 import Testing
+
+@testable import Gateway
 
 @Suite("budgets and holds over a restart")
 struct BudgetRestartTests {
@@ -44,6 +45,31 @@ struct BudgetRestartTests {
         }
         _ = await gateway.voidHold(Array("h-1".utf8), account: Array("acme/team".utf8), reason: [])
         #expect(try await gateway.budgets(of: Array("acme".utf8)).map(\.held) == [0, 0])
+        await gateway.stop()
+        #expect(try OfflineDirectory(directory.path + "/data").verify().problem == nil)
+    }
+
+    @Test("a budget set after another was removed is there again after a crash")
+    func removed() async throws {
+        let directory = try TemporaryDirectory()
+        let quiet: (inout GatewaySettings) -> Void = { $0.checkpointInterval = .seconds(3_600) }
+        var gateway = try openGateway(directory, change: quiet)
+        await openAccount(gateway, path: "acme")
+        let path = Array("acme".utf8)
+        func terms(_ name: String) -> BudgetTerms {
+            BudgetTerms(name: Array(name.utf8), window: .day, metric: .cost, limit: 1, isHard: false)
+        }
+        for name in ["first", "second"] {
+            _ = try await gateway.setBudget(terms(name), of: path, actor: [], reason: [])
+        }
+        _ = try await gateway.removeBudget(Array("second".utf8), of: path, actor: [], reason: [])
+        // The checkpoint knows only the first; the third comes after it.
+        _ = try gateway.checkpoint()
+        _ = try await gateway.setBudget(terms("third"), of: path, actor: [], reason: [])
+        await gateway.stop(isClean: false)
+        gateway = try openGateway(directory, change: quiet)
+        let names = try await gateway.budgets(of: path).map { String(decoding: $0.terms.name, as: UTF8.self) }
+        #expect(names == ["first", "third"])
         await gateway.stop()
         #expect(try OfflineDirectory(directory.path + "/data").verify().problem == nil)
     }

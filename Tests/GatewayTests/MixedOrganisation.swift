@@ -673,7 +673,7 @@ actor MixedOrganisation {
         var change = AccountChange()
         if chance(60) {
             // Mostly back to life.
-            change.status = chance(25) ? .suspended : .active
+            change.status = chance(10) ? .suspended : .active
         } else if score.payer(account) == account {
             change.overdraftLimit = amount(upTo: 5)
         }
