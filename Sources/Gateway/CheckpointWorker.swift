@@ -103,7 +103,10 @@ extension Gateway {
                     epoch: control.directory.epoch, appliedLSN: next.appliedLSN,
                     durableLSN: durable.lsn, chain: durable.mark.bytes,
                     liveSegments: ["\(journal.currentSegmentID)"],
-                    writtenAt: clock.wallMicroseconds(), sequences: next.sequences)
+                    // The next start goes on from here: never before an entry that is in the rows, whatever the
+                    // machine's clock says by now.
+                    writtenAt: max(clock.wallMicroseconds(), ledger.newestTime().microseconds),
+                    sequences: next.sequences)
             }
             round = next
             return outcome

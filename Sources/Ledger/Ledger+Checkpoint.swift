@@ -77,6 +77,13 @@ extension Ledger {
         }
     }
 
+    /// The time of the newest entry of all shards.
+    public func newestTime() -> Timestamp {
+        var newest = Timestamp.distantPast
+        for number in shards.indices { newest = max(newest, shards[number].state.withLock { $0.time }) }
+        return newest
+    }
+
     /// How many accounts of the shards from `first` on wait for a checkpoint.
     public func changedCount(from first: Int = 0) -> Int {
         var count = 0

@@ -32,6 +32,34 @@ struct MixedActsTests {
         UInt64($0)
     }
 
+    @Test("a clock that goes back before a restart takes no entry back behind those that are there")
+    func clockGoesBack() async throws {
+        let directory = try TemporaryDirectory()
+        let clock = SetClock(SystemClock().wallMicroseconds())
+        var random = SeededGenerator(seed: 1)
+        var gateway = try Self.open(directory, clock, &random)
+        await openAccount(gateway, path: "acme")
+        let newest = gateway.ledger.newestTime()
+        clock.advance(by: -86_400_000_000)
+        await gateway.stop()
+        gateway = try Self.open(directory, clock, &random)
+        // A grant that ended before the newest entry is refused, now and whenever the journal is read.
+        for restart in 0..<2 {
+            await #expect(throws: AdministrationError.self, "restart \(restart)") {
+                try await gateway.allocate(
+                    GrantRequest(
+                        kind: .promo, amount: 1, expiresAt: Timestamp(microseconds: newest.microseconds - 1)),
+                    to: Array("acme".utf8))
+            }
+            _ = try await gateway.allocate(GrantRequest(kind: .bonus, amount: 1), to: Array("acme".utf8))
+            #expect(gateway.ledger.newestTime() >= newest)
+            await gateway.stop(isClean: false)
+            gateway = try Self.open(directory, clock, &random)
+        }
+        await gateway.stop()
+        #expect(try OfflineDirectory(directory.path + "/data").verify().problem == nil)
+    }
+
     @Test(
         "a random history of mixed acts across restarts verifies to the nanocredit",
         arguments: long == nil ? [UInt64(1), 2, 3] : [seed ?? 1])
