@@ -25,6 +25,9 @@ public struct GatewaySettings: Sendable {
     /// which the journal may have to wait for.
     public var checkpointRowsAtOnce = 8_192
 
+    /// Days after which usage keeps its figures only; 0 for never.
+    public var historyRetentionDays = 0
+
     /// How many days before it begins users must be told that they will pay more; 0 for no such guard.
     public var noticeDays = 30
     /// How long the token of a quote holds.
