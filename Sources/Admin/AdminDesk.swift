@@ -91,6 +91,7 @@ final class AdminDesk: Sendable {
         case .parkedUsage: try await parkedUsage(request)
         case .settleParked: try await settleParked(request)
         case .discardParked: try await discardParked(request)
+        case .events: try await events(request)
         case .listBudgets: try await listBudgets(request)
         case .setBudget: try await setBudget(request)
         case .removeBudget: try await removeBudget(request)

@@ -60,6 +60,9 @@ public enum AdminLimits {
     public static let reasonBytesMax = 1_024
     public static let metadataBytesMax = 16 * 1_024
     public static let tierBytesMax = 64
+    /// Names in each list of a grant's filter, and bytes of a name.
+    public static let filterNamesMax = 32
+    public static let filterNameBytesMax = 128
     /// Who does something, and where a price list comes from.
     public static let actorBytesMax = 128
     public static let catalogueSourceBytesMax = 512

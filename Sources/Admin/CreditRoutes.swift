@@ -44,6 +44,7 @@ extension AdminDesk {
         object["kind"] = .string(grant.kind.name)
         object["expires_at"] = .bound(given.expiresAt)
         object["grant_id"] = .wide(given.receipt.sequence)
+        if !grant.filter.isEmpty { object["filter"] = .object(grant.filter.json) }
         return Reply(object)
     }
 
@@ -52,7 +53,13 @@ extension AdminDesk {
         try request.expectParameters(["user_id", "account"])
         guard let account = try request.account() else { throw .missingParameter("user_id") }
         let summary = try await summary(of: account)
-        return Reply(summary.json(now: gateway.now()))
+        let gateway = gateway
+        let forecast = try await reading { () throws(AdministrationError) in
+            try gateway.forecast(of: summary)
+        }
+        var object = summary.json(now: gateway.now())
+        object["forecast"] = forecast.map { .object($0.json) } ?? .null
+        return Reply(object)
     }
 
     /// What an account may spend now.
@@ -97,6 +104,17 @@ extension AdminDesk {
             }
             throw error
         }
+    }
+}
+
+extension WalletForecast {
+    /// How the wallet gets on, and when it will have run out.
+    fileprivate var json: JSONObject {
+        [
+            "period_credit": .credits(periodCredit), "period_began_at": .instant(periodBeganAt.microseconds),
+            "used": .credits(used), "per_day": .credits(perDay),
+            "runs_out_at": runsOutAt.map { .instant($0.microseconds) } ?? .null,
+        ]
     }
 }
 

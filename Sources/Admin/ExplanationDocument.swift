@@ -35,6 +35,7 @@ extension ChargeExplanation {
         object["refunded"] = .credits(refunded)
         object["refunds"] = .array(acts.map { .object($0.json) })
         object["quote"] = quote.map { .object($0.json) } ?? .null
+        object["hold"] = hold.map { .object($0.json) } ?? .null
         object["parked"] = parkedStory.map { .object($0) } ?? .null
         var text: [String]
         switch explanation {
@@ -124,6 +125,7 @@ extension ChargeExplanation {
                 "\(what)\(counts) \(Timestamp(microseconds: row.figures.recordedAt).text) by \(end.actor): \(end.reason)"
             )
         }
+        if let hold { lines.append(hold.line) }
         if let quote {
             lines.append(
                 "priced by a quote of \(quote.instant.text), good until \(quote.expiresAt.text)")
@@ -171,6 +173,21 @@ extension UsageState {
         case .settled: "settled"
         case .discarded: "discarded"
         }
+    }
+}
+
+extension NamedHold {
+    fileprivate var json: JSONObject {
+        [
+            "hold_id": .string(id.text), "state": hadExpired ? "expired" : "settled",
+            "released": released.map { .credits($0) } ?? .null,
+        ]
+    }
+
+    fileprivate var line: String {
+        if hadExpired { return "the lease of the hold \(id.text) was over: charged as a report without one" }
+        let amount = released.map { ", which had kept \(Nanocredits($0).text) credits" } ?? ""
+        return "settled the hold \(id.text)\(amount)"
     }
 }
 

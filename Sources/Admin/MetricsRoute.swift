@@ -111,6 +111,9 @@ extension AdminDesk {
         for reason in [Reason.unpricedModel, .invalidUsage] {
             text.sample(records, [("reason", reason.text)], parked.byReason[reason.text] ?? 0)
         }
+        text.single(
+            "metering_parked_nanocredits", .gauge,
+            "What the holds of those records had kept: about what they are worth.", parked.valuedAt)
         let age = parked.oldestRecordedAt.map { max(0, now - $0) } ?? 0
         text.seconds(
             "metering_parked_oldest_seconds", .gauge, "How long the oldest of them has been kept.",

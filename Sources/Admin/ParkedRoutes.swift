@@ -51,6 +51,7 @@ extension AdminDesk {
             reasons[reason] = .integer(count)
         }
         object["open_by_reason"] = .object(reasons)
+        object["valued_at"] = .credits(Int64(clamping: figures.valuedAt))
         object["oldest_recorded_at"] = figures.oldestRecordedAt.map { .instant($0) } ?? .null
         return Reply(object)
     }
@@ -218,6 +219,7 @@ extension UsageRow {
             "id": .wide(id), "request_id": requestName, "user_id": .string(account), "tier": .word(tier),
             "credential_source": source, "provider": .string(provider), "model": .string(model),
             "service_tier": .string(serviceTier), "parked_reason": parkedReason.map { .string($0) } ?? .null,
+            "valued_at": holdReleased.map { .credits($0) } ?? .null,
             "metadata": .object(metadata), "event_time": .instant(figures.eventTime),
             "recorded_at": .instant(figures.recordedAt), "sequence": .integer(figures.sequence),
         ]

@@ -330,12 +330,18 @@ extension RequestProblem {
         // What is asked for here is an act on credit; reports have ids and come in batches, and have other words.
         let message =
             switch (refusal.reason, refusal.field) {
+            // Holds and the usage that settles them have ids and no key.
+            case (.idempotencyConflict, .holdID), (.idempotencyConflict, .requestID): refusal.message
             case (.idempotencyConflict, _):
                 "this Idempotency-Key was used before for something else: a retry repeats the document as it was;"
                     + " a new act needs a new key"
             case (.invalidArgument, .records):
                 "the wallet holds \(refusal.found) grants that are not used up, and may hold \(refusal.expected):"
                     + " give fewer and larger ones"
+            case (.invalidArgument, .budget) where refusal.expected > 0:
+                "the account has \(refusal.found) budgets, and may have \(refusal.expected): remove one first"
+            case (.invalidArgument, .budget):
+                "the account has no budget of this name: the list of its budgets has those that it has"
             default: refusal.message
             }
         return Account(

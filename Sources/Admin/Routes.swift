@@ -23,6 +23,7 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     case quote, calculatePlatform, calculateBYOK, calculateComparison
     case usageSummary, export
     case parkedUsage, settleParked, discardParked
+    case events
     case listBudgets, setBudget, removeBudget
     case openHolds, openHold, settleHold, voidHold, extendHold
     case openAccounts, account, changeAccount
@@ -139,6 +140,7 @@ struct Route: Sendable {
         Route(.get, "/api/v1/usage/parked", .parkedUsage),
         Route(.post, "/api/v1/usage/parked/settle", .settleParked),
         Route(.post, "/api/v1/usage/parked/discard", .discardParked),
+        Route(.get, "/api/v1/events", .events),
         Route(.get, "/api/v1/budgets", .listBudgets),
         Route(.put, "/api/v1/budgets", .setBudget),
         Route(.delete, "/api/v1/budgets", .removeBudget),

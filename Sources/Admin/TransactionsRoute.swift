@@ -6,6 +6,9 @@
 // "deducted")'`. `cursor` takes a page's `next_cursor`; it costs the same on every page and does not skip
 // or repeat rows when new ones come, which `offset` does. The history follows the ledger: `history_lag`
 // says how many entries are on their way.
+//
+// What became of holds moves no credit, and there are as many holds as requests: those rows are left out unless
+// `type` names them or `include=holds` asks for them. What is left out counts for no limit and no offset.
 
 import Bytes
 import Gateway
@@ -20,7 +23,7 @@ extension AdminDesk {
     func transactions(_ request: AdminRequest) async throws(RequestProblem) -> Reply {
         try request.expectParameters([
             "user_id", "account", "limit", "offset", "cursor", "type", "since", "until", "provider", "model",
-            "source", "reference", "request_id",
+            "source", "reference", "request_id", "include",
         ])
         let filter = try Self.filter(request)
         if let account = try request.account() { _ = try await summary(of: account) }
@@ -71,6 +74,11 @@ extension AdminDesk {
                 )
             }
             filter.types.insert(String(type))
+        }
+        switch request.parameter("include") {
+        case nil: filter.typesLeftOut = TransactionKind.holds
+        case "holds": break
+        case let other?: throw .badParameter("include", found: other, expected: "holds")
         }
         return filter
     }

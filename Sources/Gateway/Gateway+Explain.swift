@@ -23,12 +23,23 @@ public struct ChargeExplanation: Sendable {
     public var acts: [CreditRow] = []
     /// What the report's quote had pinned.
     public var quote: PinnedQuote?
+    /// The hold that the report named.
+    public var hold: NamedHold?
     public var explanation: Explanation
     /// The recomputed fee is the one that was charged, to the nanocredit, and what paid for it adds up.
     public var agrees: Bool
 
     /// What no grant paid: debt, which the next grant repays. Nanocredits.
     public var debt: Int64 { row.figures.charge - details.draws.reduce(0) { $0 + $1.amount } }
+}
+
+/// A hold that a report named, and what became of it.
+public struct NamedHold: Hashable, Sendable {
+    public var id: [UInt8]
+    /// What it had kept, in nanocredits; nil where it had ended before, and where that was not written down.
+    public var released: Int64?
+    /// Its lease was over: the report was charged without it.
+    public var hadExpired: Bool
 }
 
 /// What a quote's token pinned.
@@ -107,6 +118,11 @@ extension Gateway {
             var explained = ChargeExplanation(
                 row: row, parked: parked, details: details, grants: grants, quote: quote,
                 explanation: explanation, agrees: false)
+            let hadExpired = (parked ?? row).figures.flags & HistoryRows.holdExpired != 0
+            if !record.holdID.isEmpty {
+                explained.hold = NamedHold(
+                    id: Array(record.holdID), released: (parked ?? row).holdReleased, hadExpired: hadExpired)
+            }
             switch explanation {
             case .priced(let priced) where isPriced:
                 explained.agrees =

@@ -51,9 +51,17 @@ extension Gateway {
         try storing { () throws(StoreError) in try history.parked(filter) }
     }
 
-    /// How many are open, by reason, and since when.
+    /// How many are open, by reason, since when, and what their holds had kept.
     public func parkedFigures() throws(AdministrationError) -> ParkedFigures {
-        try storing { () throws(StoreError) in try history.parkedFigures() }
+        try storing { () throws(StoreError) in
+            var figures = try history.parkedFigures()
+            guard figures.count > 0 else { return figures }
+            try history.forEachOpenParked(flags: HistoryRows.settlesHold) {
+                (id, account, extra) throws(StoreError) in
+                figures.valuedAt += Int128(try OutcomeDetails(of: id, account, extra).holdReleased ?? 0)
+            }
+            return figures
+        }
     }
 
     /// Ends one parked record, by its request id; nil if the history holds none that was ever parked. Blocks
@@ -180,6 +188,33 @@ extension Gateway {
             return try ask(HistoryAnswer(stored), &mark)
         } catch {
             throw .path(error)
+        }
+    }
+}
+
+extension OutcomeDetails {
+    /// Reads the details of a row, and says which row it is where they cannot be read.
+    init(of id: Int64, _ account: String, _ extra: ByteView) throws(StoreError) {
+        do throws(UnpackingError) {
+            try self.init(reading: extra)
+        } catch {
+            throw .damagedRow(
+                file: .history, table: "usage_rows", key: "\(id)", path: account,
+                reason: "its details cannot be read at byte \(error.offset)")
+        }
+    }
+}
+
+extension UsageRow {
+    /// What the hold that the record settled had kept, in nanocredits: what a parked record is valued at until it is
+    /// priced. Nil without a hold, and where the row's details cannot be read.
+    public var holdReleased: Int64? {
+        extra.withView { extra in
+            do throws(UnpackingError) {
+                return try OutcomeDetails(reading: extra).holdReleased
+            } catch {
+                return nil
+            }
         }
     }
 }

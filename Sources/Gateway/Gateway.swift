@@ -199,14 +199,17 @@ public final class Gateway: Sendable {
     }
 
     /// Stops: everything staged is made durable, a last checkpoint is taken, the files are closed.
-    public func stop() async {
+    public func stop() async { await stop(isClean: true) }
+
+    /// Stops; when it is not clean, history and checkpoint are left behind the journal, as a crash leaves them.
+    func stop(isClean: Bool) async {
         beginDrain()
         stopSimulations()
         let running = workers.withLock { workers in
             defer { workers = nil }
             return workers
         }
-        if let running { await running.stop() }
+        if let running { await running.stop(isClean: isClean) }
         feed.durability.removeListeners()
         lock.release()
     }

@@ -28,8 +28,15 @@ public struct GatewaySettings: Sendable {
     /// Days after which usage keeps its figures only; 0 for never.
     public var historyRetentionDays = 0
 
+    /// Whether a report or a hold for an account that is not there opens it.
+    public var opensAccounts = false
+    /// The tier of an organisation that is opened so.
+    public var openedTier = "trial"
+
     /// How many days before it begins users must be told that they will pay more; 0 for no such guard.
     public var noticeDays = 30
+    /// How much of a period's credit is used up when an event is to tell of it, in percent; ascending, 1 to 100.
+    public var thresholds = [75, 90, 100]
     /// How long the token of a quote holds.
     public var quoteValid = Duration.seconds(300)
 

@@ -58,6 +58,15 @@ extension GrantDetails {
         if !reason.isEmpty { object["reason"] = .string(reason.text) }
     }
 
+    /// What a grant may pay for.
+    static func object(filter: ByteView) throws(UnpackingError) -> JSONObject {
+        let filter = try GrantFilter(reading: filter)
+        var object = JSONObject()
+        if !filter.providers.isEmpty { object["providers"] = .array(filter.providers.map { .string($0) }) }
+        if !filter.models.isEmpty { object["models"] = .array(filter.models.map { .string($0) }) }
+        return object
+    }
+
     /// The charge that a refund or a note is about.
     static func add(_ charge: ChargeLink, to object: inout JSONObject) {
         object["request_id"] = .string(charge.requestID.text)

@@ -28,23 +28,33 @@ public enum TransactionKind {
     public static let all = [
         allocated, refunded, deduction, voided, expired, forfeited, transferredOut, transferredIn, noted,
         holdOpened, holdChanged, holdVoided, holdExpired, accountOpened, accountChanged,
-        budgetSet, budgetRemoved,
+        budgetSet, budgetRemoved, budgetExceeded,
     ]
     public static let holdOpened = "hold_opened"
     public static let holdChanged = "hold_extended"
     public static let holdVoided = "hold_voided"
     public static let holdExpired = "hold_expired"
+    /// What became of holds. They move no credit, and there are as many as requests.
+    public static let holds: Set = [holdOpened, holdChanged, holdVoided, holdExpired]
     public static let budgetSet = "budget_set"
     public static let budgetRemoved = "budget_removed"
+    public static let budgetExceeded = "budget_exceeded"
 }
 
 /// Turns entries into rows, in the order of the journal. Keeps what names need, so it is used again.
 struct HistoryRows: ~Copyable {
     /// A flag of an outcome that released a hold.
     static let settlesHold: UInt32 = 4
+    /// A flag of an outcome that named a hold whose lease was over.
+    static let holdExpired: UInt32 = 8
 
     var details = BytePacker(capacity: 512)
     private var extra = BytePacker(capacity: 256)
+    var watch: ThresholdWatch
+    /// Which of an entry's events comes next.
+    var part: UInt8 = 0
+
+    init(thresholds: [Int]) { watch = ThresholdWatch(thresholds: thresholds) }
 
     /// Adds the rows of a chunk whose first entry has `firstLSN`. Returns the last sequence in it.
     mutating func add(
@@ -75,7 +85,9 @@ struct HistoryRows: ~Copyable {
             case .holdEnded(let end): try add(end, place, to: &writer)
             case .holdChanged(let change): try add(change, place, to: &writer)
             case .budgetSet(let budget): try add(budget, place, to: &writer)
+            case .budgetCrossed(let crossed): try add(crossed, place, to: &writer)
             }
+            try addEvents(of: entry, place, to: &writer)
             lsn += 1
         }
     }
@@ -114,7 +126,7 @@ struct HistoryRows: ~Copyable {
         row.figures.catalogueVersion = entry.catalogueVersion
         row.figures.flags =
             (entry.standardTierUsed ? 1 : 0) | (record.quoteToken.isEmpty ? 0 : 2)
-            | (entry.hold == nil ? 0 : Self.settlesHold) | (entry.holdExpired ? 8 : 0)
+            | (entry.hold == nil ? 0 : Self.settlesHold) | (entry.holdExpired ? Self.holdExpired : 0)
         row.account = record.account
         row.requestID = record.requestID
         row.provider = record.provider
@@ -144,6 +156,7 @@ struct HistoryRows: ~Copyable {
         var kind = TransactionKind.allocated
         var object = GrantDetails.object(kind: entry.kind, digest: entry.digest)
         GrantDetails.add(actor: entry.actor, reason: entry.reason, to: &object)
+        if !entry.filter.isEmpty { object["filter"] = .object(try GrantDetails.object(filter: entry.filter)) }
         if let charge = entry.refundOf {
             kind = TransactionKind.refunded
             GrantDetails.add(charge, to: &object)
@@ -231,6 +244,13 @@ struct HistoryRows: ~Copyable {
         try write(
             credit(place), account: entry.path,
             kind: entry.isRemoved ? TransactionKind.budgetRemoved : TransactionKind.budgetSet, to: &writer)
+    }
+
+    private mutating func add(
+        _ entry: BudgetCrossedEntry, _ place: Place, to writer: inout HistoryWriter
+    ) throws {
+        setDetails(["budget": .string(entry.name.text)])
+        try write(credit(place), account: entry.path, kind: TransactionKind.budgetExceeded, to: &writer)
     }
 
     private mutating func setHoldDetails(

@@ -19,7 +19,7 @@ public struct HistoryFigures: Hashable, Sendable {
 final class HistoryWorker {
     private let gateway: Gateway
     private let reader: JournalReader
-    private var rows = HistoryRows()
+    private var rows: HistoryRows
 
     /// Rows of one transaction: large enough that its sync is nothing beside it, small enough that the
     /// history is never far behind what was written.
@@ -27,6 +27,7 @@ final class HistoryWorker {
 
     init(_ gateway: Gateway) throws(JournalError) {
         self.gateway = gateway
+        rows = HistoryRows(thresholds: gateway.settings.thresholds)
         reader = try gateway.journal.reader(from: gateway.history.position.lsn + 1)
     }
 

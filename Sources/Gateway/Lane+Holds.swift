@@ -63,6 +63,9 @@ extension Lane {
         case .done(let receipt):
             if !receipt.duplicate { counts.holds += 1 }
             return decision
+        case .refused(let refusal)
+        where refusal.reason == .accountNotFound && gateway.autoOpen(terms.account, now: now, mark: &mark):
+            return hold(terms, record, prepared)
         case .refused(let refusal):
             let refusal = Self.fault(of: terms.account, insteadOf: refusal)
             return refused(terms.amount == nil ? explained(refusal, record, prepared.keys) : refusal)

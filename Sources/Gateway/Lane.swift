@@ -159,6 +159,10 @@ public struct Lane: ~Copyable {
         case .receipt(let receipt):
             counts.count(receipt, source: record.credentialSource ?? .platform)
             if shadow != nil { shadow?.count(record, receipt) }
+        case .refused(let refusal)
+        where refusal.reason == .accountNotFound && gateway.autoOpen(record.account, now: now, mark: &mark):
+            // It is there now, so this comes here once.
+            return decide(record, prepared, history: history)
         case .refused(let refusal):
             let refusal = explained(
                 Self.fault(of: record.account, insteadOf: refusal), record, prepared.keys)

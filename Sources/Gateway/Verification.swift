@@ -371,7 +371,7 @@ private struct Auditor {
         case .deducted(let deducted): balances[Array(deducted.path), default: 0] -= Int128(deducted.amount)
         case .accountOpened, .accountChanged, .noted: break
         // A hold moves nothing.
-        case .held, .holdEnded, .holdChanged, .budgetSet: break
+        case .held, .holdEnded, .holdChanged, .budgetSet, .budgetCrossed: break
         }
     }
 

@@ -16,6 +16,8 @@ final class Workers: Sendable {
     let lookups: HistoryLookups
     private let gateway: Gateway
     private let isStopping = Atomic<Bool>(false)
+    /// A stop that finishes nothing.
+    private let isAbandoned = Atomic<Bool>(false)
     private let historyWakeup = Wakeup()
     private let checkpointWakeup = Wakeup()
     private let sweeperWakeup = Wakeup()
@@ -52,6 +54,7 @@ final class Workers: Sendable {
         var retention = Retention()
         while true {
             let isLast = isStopping.load(ordering: .sequentiallyConsistent)
+            if isAbandoned.load(ordering: .sequentiallyConsistent) { return }
             if isLast {
                 // What is left is read from the journal by the next start.
                 let now = gateway.clock.monotonicNanoseconds()
@@ -107,6 +110,7 @@ final class Workers: Sendable {
             // Read before the checkpoint: what was changed before the stop is in it.
             let isLast = isStopping.load(ordering: .sequentiallyConsistent)
             if !isLast { _ = checkpointWakeup.wait(timeout: gateway.settings.checkpointInterval) }
+            if isAbandoned.load(ordering: .sequentiallyConsistent) { return }
             do throws(StoreError) {
                 if gateway.ledger.changedCount() > 0 { _ = try gateway.checkpoint() }
                 backOff = .seconds(1)
@@ -125,8 +129,10 @@ final class Workers: Sendable {
         }
     }
 
-    /// Ends the threads: the history catches up for some seconds, a last checkpoint is taken.
-    func stop() async {
+    /// Ends the threads: the history catches up for some seconds, a last checkpoint is taken. Neither when it
+    /// is not clean: history and checkpoint stay where they are, as a crash leaves them.
+    func stop(isClean: Bool = true) async {
+        if !isClean { isAbandoned.store(true, ordering: .sequentiallyConsistent) }
         gateway.journal.stop()
         isStopping.store(true, ordering: .sequentiallyConsistent)
         lookups.stop()

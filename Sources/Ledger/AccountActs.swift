@@ -59,6 +59,8 @@ public struct GrantRequest: Sendable {
     public var metadata: [UInt8]
     /// Asking again with the same key and the same content gives nothing twice.
     public var idempotencyKey: [UInt8]?
+    /// What it may pay for.
+    public var filter = GrantFilter()
     /// Who gives it and why, for people.
     public var actor: [UInt8] = []
     public var reason: [UInt8] = []

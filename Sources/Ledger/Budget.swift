@@ -146,7 +146,7 @@ public struct BudgetStanding: Hashable, Sendable {
 
 /// A budget of an account.
 struct BudgetRow: BitwiseCopyable {
-    /// Unique in its shard and never given twice; 0 for none.
+    /// Unique among the budgets of its shard; 0 for none.
     var number: UInt32 = 0
     var next = AccountRow.none
     /// Hashes of the names that it is for; 0 for all.
@@ -166,6 +166,7 @@ struct BudgetRow: BitwiseCopyable {
 
     static let none = BudgetRow()
     var isNone: Bool { number == 0 }
+    var isFiltered: Bool { provider != 0 || model != 0 }
 
     func matches(provider: UInt64, model: UInt64) -> Bool {
         (self.provider == 0 || self.provider == provider) && (self.model == 0 || self.model == model)

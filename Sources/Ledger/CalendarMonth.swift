@@ -44,6 +44,22 @@ public struct CalendarMonth: Hashable, Comparable, Sendable, BitwiseCopyable {
         return overflow ? (days < 0 ? .distantPast : .distantFuture) : Timestamp(microseconds: microseconds)
     }
 
+    /// When the period ends that begins on `day` of each month, or on the month's last day where that is earlier: the
+    /// first such beginning after `time`.
+    public static func end(ofPeriodFrom day: Int, at time: Timestamp) -> Timestamp {
+        precondition((1...31).contains(day))
+        let month = CalendarMonth(containing: time)
+        let here = month.start(day: day)
+        return here > time ? here : month.next.start(day: day)
+    }
+
+    /// The beginning of a day of the month, of its last day where it has fewer.
+    func start(day: Int) -> Timestamp {
+        let (first, end) = (start.microseconds, next.start.microseconds)
+        let dayMicroseconds: Int64 = 86_400_000_000
+        return Timestamp(microseconds: min(first + Int64(day - 1) * dayMicroseconds, end - dayMicroseconds))
+    }
+
     public var next: CalendarMonth { CalendarMonth(count: count + 1) }
 
     public static func < (left: CalendarMonth, right: CalendarMonth) -> Bool { left.count < right.count }

@@ -98,6 +98,9 @@ public struct ChunkReader: Sendable {
             case .budgetSet:
                 let (time, entry) = try fields.budgetSet()
                 return (time, .budgetSet(entry))
+            case .budgetCrossed:
+                let (time, entry) = try fields.budgetCrossed()
+                return (time, .budgetCrossed(entry))
             }
         } catch {
             throw .badField(kind: kind.rawValue, atByte: error.offset)

@@ -4,7 +4,7 @@
 //      deducted:      time | wallet | cause | amount | balance after | path | service | other | draws | act
 //      grantVoided:   the fields of a grant's end | act
 //      noted:         time | account | amount | path | charge? | act
-//      grantedByAct:  flags | actor | reason | charge? | other? | the fields of a grant
+//      grantedByAct:  flags | actor | reason | charge? | other? | filter? | the fields of a grant
 //      charge:        sequence | charged | request id
 
 import Bytes
@@ -81,7 +81,7 @@ extension GrantEntry {
     /// Whether the first version of the entry can say it.
     var kindOfEntry: EntryKind {
         if !transferredFrom.isEmpty { return .transferredIn }
-        let isPlain = actor.isEmpty && reason.isEmpty && refundOf == nil
+        let isPlain = actor.isEmpty && reason.isEmpty && refundOf == nil && filter.isEmpty
         return isPlain ? .granted : .grantedByAct
     }
 }
@@ -110,11 +110,13 @@ extension BytePacker {
 
     /// What a grant says beyond the first version, before its fields.
     mutating func appendExtras(_ entry: GrantEntry) {
-        append(byte: (entry.refundOf == nil ? 0 : 1) | (entry.transferredFrom.isEmpty ? 0 : 2))
+        let flags = [entry.refundOf != nil, !entry.transferredFrom.isEmpty, !entry.filter.isEmpty]
+        append(byte: flags.indices.reduce(0) { flags[$1] ? $0 | 1 << UInt8($1) : $0 })
         append(prefixed: entry.actor)
         append(prefixed: entry.reason)
         if let charge = entry.refundOf { append(charge) }
         if !entry.transferredFrom.isEmpty { append(prefixed: entry.transferredFrom) }
+        if !entry.filter.isEmpty { append(prefixed: entry.filter) }
     }
 
     mutating func append(time: Timestamp, _ entry: DeductEntry) {
@@ -178,16 +180,19 @@ extension ByteUnpacker {
     }
 
     mutating func grantByAct() throws(UnpackingError) -> (Timestamp, GrantEntry) {
-        let flags = try flags(max: 3)
+        let flags = try flags(max: 7)
         let actor = try prefixed()
         let reason = try prefixed()
         let charge = flags & 1 == 0 ? nil : try chargeLink()
         let other = flags & 2 == 0 ? ByteView() : try prefixed()
+        let filter = flags & 4 == 0 ? ByteView() : try prefixed()
+        _ = try GrantFilter(reading: filter)
         var (time, entry) = try grant()
         entry.actor = actor
         entry.reason = reason
         entry.refundOf = charge
         entry.transferredFrom = other
+        entry.filter = filter
         return (time, entry)
     }
 

@@ -3,6 +3,7 @@
 //
 //      budget set   time | account | number | flags | window | metric | anchor day | limit | path | name
 //                   | provider | model | actor | reason
+//      budget crossed   time | account | number | window | metric | limit | used | path | name
 
 import Bytes
 import Pricing
@@ -29,7 +30,35 @@ public struct BudgetSetEntry: Sendable {
     public init() {}
 }
 
+/// A budget above its limit for the first time in its window. It changes nothing, and is there to be told.
+public struct BudgetCrossedEntry: Sendable {
+    public var account: UInt32 = 0
+    public var number: UInt32 = 0
+    public var window = BudgetWindow.total
+    public var metric = BudgetMetric.cost
+    public var limit: Int64 = 0
+    public var used: Int64 = 0
+    public var path = ByteView()
+    public var name = ByteView()
+
+    public init() {}
+}
+
 extension BytePacker {
+    mutating func append(time: Timestamp, _ entry: BudgetCrossedEntry) {
+        let start = beginEntry(.budgetCrossed)
+        append(time.microseconds)
+        append(entry.account)
+        append(entry.number)
+        append(byte: entry.window.rawValue)
+        append(byte: entry.metric.rawValue)
+        append(UInt64(entry.limit))
+        append(UInt64(entry.used))
+        append(prefixed: entry.path)
+        append(prefixed: entry.name)
+        endEntry(from: start)
+    }
+
     mutating func append(time: Timestamp, _ entry: BudgetSetEntry) {
         let start = beginEntry(.budgetSet)
         append(time.microseconds)
@@ -48,6 +77,24 @@ extension BytePacker {
 }
 
 extension ByteUnpacker {
+    mutating func budgetCrossed() throws(UnpackingError) -> (Timestamp, BudgetCrossedEntry) {
+        var entry = BudgetCrossedEntry()
+        let time = try timestamp()
+        entry.account = try unsigned32()
+        entry.number = try unsigned32()
+        let at = offset
+        guard let window = BudgetWindow(rawValue: try byte()), let metric = BudgetMetric(rawValue: try byte())
+        else { throw UnpackingError(offset: at) }
+        entry.window = window
+        entry.metric = metric
+        entry.limit = try amount()
+        entry.used = try amount()
+        entry.path = try prefixed()
+        entry.name = try prefixed()
+        try end()
+        return (time, entry)
+    }
+
     mutating func budgetSet() throws(UnpackingError) -> (Timestamp, BudgetSetEntry) {
         var entry = BudgetSetEntry()
         let time = try timestamp()

@@ -2,7 +2,9 @@
 //
 //      parked sequence | flags | reason | actor | the fields of a charge
 //
-//      extra:  draws: count, then grant and amount of each | for an end: parked sequence, flags, reason, actor
+//      extra:  draws: count, then grant and amount of each
+//              | for an end: parked sequence, flags, reason, actor
+//              | for what settled a hold: 0, which is no sequence, and what the hold had kept
 
 import Bytes
 import Pricing
@@ -39,6 +41,8 @@ public struct OutcomeDetails: Hashable, Sendable {
     /// What each grant paid, in burn order.
     public var draws: [Draw] = []
     public var end: ParkedEnd?
+    /// What the hold that this settled had kept, in nanocredits; nil without, and where it was not written down.
+    public var holdReleased: Int64?
 
     /// What a settlement or a discard says of the parked record that it ends.
     public struct ParkedEnd: Hashable, Sendable {
@@ -48,13 +52,20 @@ public struct OutcomeDetails: Hashable, Sendable {
         public var actor: String
     }
 
-    /// Appends the details of a charge; nothing where no grant paid and nothing ends.
+    /// Appends the details of a charge; nothing where no grant paid and nothing ends. What ends a parked record
+    /// settles no hold: the report that parked it did.
     public static func append(_ charge: ChargeEntry, end: ParkedEndEntry? = nil, to packer: inout BytePacker)
     {
-        guard charge.draws.count > 0 || end != nil else { return }
+        guard charge.draws.count > 0 || end != nil || charge.hold != nil else { return }
         packer.append(UInt64(charge.draws.count))
         packer.append(bytes: charge.draws.bytes)
-        guard let end else { return }
+        guard let end else {
+            if charge.hold != nil {
+                packer.append(UInt64(0))
+                packer.append(UInt64(charge.holdReleased))
+            }
+            return
+        }
         packer.append(end.parkedSequence)
         packer.append(byte: end.isCorrected ? 1 : 0)
         packer.append(prefixed: end.reason)
@@ -69,8 +80,14 @@ public struct OutcomeDetails: Hashable, Sendable {
         guard count <= UInt64(bytes.count) else { throw UnpackingError(offset: 0) }
         for _ in 0..<count { draws.append(try fields.draw()) }
         if fields.isAtEnd { return }
+        let parkedSequence = try fields.unsigned()
+        if parkedSequence == 0 {
+            holdReleased = try fields.amount()
+            try fields.end()
+            return
+        }
         end = ParkedEnd(
-            parkedSequence: try fields.unsigned(), isCorrected: try fields.flags(max: 1) == 1,
+            parkedSequence: parkedSequence, isCorrected: try fields.flags(max: 1) == 1,
             reason: try fields.prefixed().text, actor: try fields.prefixed().text)
         try fields.end()
     }

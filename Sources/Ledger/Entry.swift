@@ -164,6 +164,8 @@ public struct GrantEntry: Sendable {
     /// Who gave it and why, for people.
     public var actor = ByteView()
     public var reason = ByteView()
+    /// What it may pay for, packed as in GrantFilter; empty for anything.
+    public var filter = ByteView()
     /// The charge that a refund reverses.
     public var refundOf: ChargeLink?
     /// For what the credit came from another account: that account's path.
@@ -247,6 +249,7 @@ public enum Entry: Sendable {
     case holdEnded(HoldEndedEntry)
     case holdChanged(HoldChangedEntry)
     case budgetSet(BudgetSetEntry)
+    case budgetCrossed(BudgetCrossedEntry)
 }
 
 /// The first byte of an entry's fields.
@@ -269,6 +272,7 @@ enum EntryKind: UInt8 {
     case holdEnded = 9
     case holdChanged = 10
     case budgetSet = 11
+    case budgetCrossed = 12
 }
 
 /// Why an entry cannot be read: a newer version wrote it, or the ledger has a bug; damage on disk is

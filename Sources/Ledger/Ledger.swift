@@ -207,6 +207,7 @@ public final class Ledger: Sendable {
         packer.append(request.expiresAt.microseconds)
         request.source.withView { packer.append(prefixed: $0) }
         request.metadata.withView { packer.append(prefixed: $0) }
+        if !request.filter.isEmpty { request.filter.packed.withView { packer.append(prefixed: $0) } }
         if !request.actor.isEmpty || !request.reason.isEmpty {
             request.actor.withView { packer.append(prefixed: $0) }
             request.reason.withView { packer.append(prefixed: $0) }

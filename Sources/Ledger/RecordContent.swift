@@ -107,6 +107,37 @@ public enum RecordContent {
         return record
     }
 
+    /// What budgets count of a record.
+    struct Counted {
+        var provider: ByteView
+        var model: ByteView
+        /// Input and output, at most `Int64.max`.
+        var tokens: Int64
+    }
+
+    /// Reads what budgets count, and nothing behind it.
+    static func counted(in content: ByteView) throws(UnpackingError) -> Counted {
+        var fields = ByteUnpacker(content)
+        _ = try fields.timestamp()
+        _ = try fields.prefixed()
+        _ = try fields.prefixed()
+        _ = try fields.byte()
+        let provider = try fields.prefixed()
+        let model = try fields.prefixed()
+        let mask = try fields.unsigned()
+        let input = mask & 1 << 0 != 0 ? try fields.amount() : 0
+        let output = mask & 1 << 1 != 0 ? try fields.amount() : 0
+        return Counted(
+            provider: provider, model: model, tokens: Int64(clamping: Int128(input) + Int128(output)))
+    }
+
+    /// The account alone, for who follows balances.
+    public static func account(of content: ByteView) throws(UnpackingError) -> ByteView {
+        var fields = ByteUnpacker(content)
+        _ = try fields.timestamp()
+        return try fields.prefixed()
+    }
+
     /// The event time alone, for replay.
     static func eventTime(of content: ByteView) throws(UnpackingError) -> Timestamp {
         var fields = ByteUnpacker(content)

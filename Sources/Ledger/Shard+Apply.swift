@@ -60,10 +60,12 @@ extension ShardState {
         totals.balances += Int128(entry.amount)
         let remaining = entry.amount - entry.debtRepaid
         if remaining > 0 {
+            if !entry.filter.isEmpty { keepFilter(entry.filter, of: sequence, wallet: entry.wallet) }
             addGrant(
                 GrantRow(
                     id: sequence, remaining: remaining, amount: entry.amount, expiresAt: entry.expiresAt,
-                    next: AccountRow.none, burnOrder: entry.burnOrder, kind: entry.kind),
+                    next: AccountRow.none, burnOrder: entry.burnOrder, kind: entry.kind,
+                    hasFilter: !entry.filter.isEmpty),
                 to: entry.wallet)
         }
         if let charge = entry.refundOf { addRefund(entry.amount, of: charge.sequence, to: entry.wallet) }

@@ -28,7 +28,7 @@ extension ShardState {
         guard known != nil || count < BudgetLimits.perAccountMax else {
             return .refused(
                 Refusal(
-                    .invalidArgument, field: .records, found: Int64(count),
+                    .invalidArgument, field: .budget, found: Int64(count),
                     expected: Int64(BudgetLimits.perAccountMax)))
         }
         var entry = BudgetSetEntry()
@@ -126,10 +126,12 @@ extension ShardState {
             {
                 (new.used, new.windowEnd, new.since) = (old.used, old.windowEnd, old.since)
             }
+            filteredBudgets += (new.isFiltered ? 1 : 0) - (old.isFiltered ? 1 : 0)
             old = new
         }
         if isKnown { return }
         budgetCount += 1
+        if row.isFiltered { filteredBudgets += 1 }
         if sides[side].budget.isNone {
             sides[side].budget = row
             return
@@ -143,6 +145,7 @@ extension ShardState {
         let side = accounts[account].side
         guard side != AccountRow.none else { return }
         budgetTexts[number] = nil
+        forEachBudget(of: account) { if $0.number == number, $0.isFiltered { filteredBudgets -= 1 } }
         if sides[side].budget.number == number {
             let next = sides[side].budget.next
             sides[side].budget = next == AccountRow.none ? .none : budgets[next]
@@ -205,34 +208,68 @@ extension ShardState {
     /// when it is settled; its tokens and its request were counted when it was parked.
     @inline(never)
     mutating func countInBudgets(_ entry: ChargeEntry, isSettlement: Bool = false, time: Timestamp) {
-        let record: UsageRecord
+        let parts: RecordContent.Counted
         do throws(UnpackingError) {
-            record = try RecordContent.read(entry.content)
+            parts = try RecordContent.counted(in: entry.content)
         } catch {
             preconditionFailure("a charge's record was read before, yet \(error)")
         }
-        let names = budgetNames(record)
-        let tokens = Int64(clamping: Int128(record.usage.inputTokens) + Int128(record.usage.outputTokens))
-        let share = BudgetShare(
-            cost: entry.charge, tokens: isSettlement ? 0 : tokens, requests: isSettlement ? 0 : 1,
-            provider: names.provider, model: names.model)
+        var share = BudgetShare(
+            cost: entry.charge, tokens: isSettlement ? 0 : parts.tokens, requests: isSettlement ? 0 : 1,
+            provider: 0, model: 0)
+        if filteredBudgets > 0 {
+            (share.provider, share.model) = (keys.name(parts.provider), keys.name(parts.model))
+        }
         var current = entry.account
         while current != AccountRow.none {
             let side = accounts[current].side
             if side != AccountRow.none, !sides[side].budget.isNone {
+                var crossed: [BudgetRow] = []
                 changeBudgets(of: current) { budget in
                     guard budget.matches(provider: share.provider, model: share.model) else { return }
+                    let before = budget.used(at: time)
                     budget.count(share.amount(budget.metric), at: time)
+                    if before <= budget.limit, budget.used > budget.limit { crossed.append(budget) }
                 }
+                for budget in crossed { crossedBudgets.append((current, budget)) }
                 markDirty(current)
             }
             current = accounts[current].parent
         }
     }
 
-    /// The hashes of a record's names, for budgets that ask for them.
+    /// Writes down the budgets that the last charge took above their limit; once in a window, unless the limit is
+    /// raised between.
+    @inline(__always)
+    mutating func stageCrossedBudgets(time: Timestamp) {
+        if !crossedBudgets.isEmpty { stageCrossedBudgetsNow(time: time) }
+    }
+
+    @inline(never)
+    private mutating func stageCrossedBudgetsNow(time: Timestamp) {
+        for (account, budget) in crossedBudgets {
+            var entry = BudgetCrossedEntry()
+            entry.account = account
+            entry.number = budget.number
+            entry.window = budget.window
+            entry.metric = budget.metric
+            entry.limit = budget.limit
+            entry.used = budget.used
+            entry.path = path(of: account)
+            (budgetTexts[budget.number]?.name ?? []).withView { name in
+                entry.name = name
+                staged.append(time: time, entry)
+                didStage()
+                advance(to: time)
+            }
+        }
+        crossedBudgets.removeAll(keepingCapacity: true)
+    }
+
+    /// The hashes of a record's names where budgets ask for them. What was held before the first that does has
+    /// none, and counts only for those that ask for nothing.
     func budgetNames(_ record: UsageRecord) -> (provider: UInt64, model: UInt64) {
-        (keys.name(record.provider), keys.name(record.model))
+        filteredBudgets == 0 ? (0, 0) : (keys.name(record.provider), keys.name(record.model))
     }
 
     /// Moves what a hold keeps of the budgets on its account's way up.
@@ -414,7 +451,8 @@ extension ShardState {
         try check(account: entry.account, path: entry.path)
         var isKnown = false
         forEachBudget(of: entry.account) { if $0.number == entry.number { isKnown = true } }
-        guard isKnown || (!entry.isRemoved && entry.number == lastBudget + 1) else {
+        // A checkpoint does not say which numbers removed budgets had: the next one may be further on.
+        guard isKnown || (!entry.isRemoved && entry.number > lastBudget) else {
             throw contradiction("the budget \(entry.name.text) of \(entry.path.text) is none of its own")
         }
     }

@@ -27,7 +27,7 @@ extension ShardState {
         let before = wallet == account ? accounts[account].balance : 0
         // The command is the step's own, so that the entries say who and why.
         let command = CreditCommand(.void(grant: 0), actor: actor, reason: reason)
-        if before != 0 {
+        if before != 0 || (wallet == account && debt(of: account) != 0) {
             if let problem = closingProblem(choice, of: account, to: target) { return .problem(problem) }
             switch choice {
             case .none, .keep: break
@@ -70,10 +70,12 @@ extension ShardState {
         }
         let held = held(of: account)
         if held != 0 { return .creditHeld(held) }
-        // Sums that would not fit: as good as never, and better said than trapped on.
-        let side = side(of: account)
-        if side.deducted.addingReportingOverflow(max(0, balance)).overflow || balance == .min
-            || accounts[account].granted.addingReportingOverflow(max(0, -balance)).overflow
+        // Sums that would not fit: as good as never, and better said than trapped on. With filters there may be both
+        // credit and debt.
+        let debt = debt(of: account)
+        let (credit, overflow) = balance.addingReportingOverflow(debt)
+        if overflow || debt == .max || side(of: account).deducted.addingReportingOverflow(credit).overflow
+            || accounts[account].granted.addingReportingOverflow(debt).overflow
         {
             return .balanceLeft(balance)
         }
@@ -84,8 +86,9 @@ extension ShardState {
         let row = accounts[other]
         let after = Int128(row.balance) + Int128(balance)
         guard Int64(exactly: after) != nil,
-            !row.granted.addingReportingOverflow(max(0, balance)).overflow,
-            !self.side(of: other).deducted.addingReportingOverflow(max(0, -balance)).overflow,
+            Int64(exactly: Int128(row.balance) + Int128(credit)) != nil,
+            !row.granted.addingReportingOverflow(credit).overflow,
+            !side(of: other).deducted.addingReportingOverflow(debt).overflow,
             grantCount(of: other) + grantCount(of: account) <= LedgerLimits.grantsPerWalletMax
         else { return .badTarget(name) }
         return nil
@@ -102,12 +105,14 @@ extension ShardState {
     }
 
     private mutating func forfeit(_ account: UInt32, _ command: CreditCommand, time: Timestamp) {
-        let balance = accounts[account].balance
-        if balance > 0 {
+        let debt = debt(of: account)
+        let credit = accounts[account].balance + debt
+        if credit > 0 {
             _ = stageDeduct(
-                balance, of: account, cause: .forfeited, command: command, key: nil, digest: 0, time: time)
-        } else {
-            var request = GrantRequest(kind: .adjustment, amount: -balance, source: Array("forgiven".utf8))
+                credit, of: account, cause: .forfeited, command: command, key: nil, digest: 0, time: time)
+        }
+        if debt > 0 {
+            var request = GrantRequest(kind: .adjustment, amount: debt, source: Array("forgiven".utf8))
             request.actor = command.actor
             request.reason = command.reason
             _ = stageGrant(request, to: account, key: nil, digest: 0, time: time)
@@ -118,31 +123,33 @@ extension ShardState {
         _ account: UInt32, to other: UInt32, _ command: CreditCommand, time: Timestamp
     ) {
         endExpiredGrants(of: other, time: time)
+        while let grant = firstGrant(of: account) {
+            move(
+                grant.remaining, from: account, to: other, kind: grant.kind, expiresAt: grant.expiresAt,
+                burnOrder: grant.burnOrder, grant: grant, command, time: time)
+        }
         if accounts[account].balance < 0 {
             move(
                 -accounts[account].balance, from: other, to: account, kind: .adjustment,
                 expiresAt: .distantFuture, burnOrder: nil, grant: nil, command, time: time)
-            return
-        }
-        while let grant = firstGrant(of: account) {
-            move(
-                grant.remaining, from: account, to: other, kind: grant.kind, expiresAt: grant.expiresAt,
-                burnOrder: grant.burnOrder, grant: grant.id, command, time: time)
         }
     }
 
     /// Moves credit from wallet to wallet in two entries that stay together.
     private mutating func move(
         _ amount: Int64, from: UInt32, to: UInt32, kind: GrantKind, expiresAt: Timestamp, burnOrder: UInt16?,
-        grant: UInt64?, _ command: CreditCommand, time: Timestamp
+        grant: GrantRow?, _ command: CreditCommand, time: Timestamp
     ) {
         var request = GrantRequest(
             kind: kind, amount: amount, expiresAt: expiresAt, source: Array("transfer".utf8))
         request.actor = command.actor
         request.reason = command.reason
+        if let grant, grant.hasFilter, let filter = filters[grant.id] {
+            request.filter = filter.withView { GrantFilter(checked: $0) }
+        }
         _ = stageDeduct(
             amount, of: from, cause: .transferred, service: Array("transfer".utf8), other: path(of: to),
-            onlyGrant: grant, command: command, key: nil, digest: 0, time: time)
+            onlyGrant: grant?.id, command: command, key: nil, digest: 0, time: time)
         _ = stageGrant(
             request, to: to, key: nil, digest: 0, time: time, transferredFrom: path(of: from),
             burnOrder: burnOrder)

@@ -144,8 +144,8 @@ extension ShardState {
         entry.kind = request.kind
         entry.burnOrder = burnOrder ?? request.kind.defaultBurnOrder
         entry.amount = request.amount
-        // Not the smaller of the amount and the debt: a debt of 2^63 has no positive counterpart.
-        entry.debtRepaid = row.balance >= 0 ? 0 : after <= 0 ? request.amount : request.amount - after
+        // What a filtered grant may pay for is not what the debt is of.
+        entry.debtRepaid = request.filter.isEmpty ? min(request.amount, debt(of: wallet)) : 0
         entry.expiresAt = request.expiresAt
         entry.key = key
         entry.digest = digest
@@ -154,6 +154,7 @@ extension ShardState {
         entry.transferredFrom = other
         let texts = [
             request.source, request.metadata, request.idempotencyKey ?? [], request.actor, request.reason,
+            request.filter.packed,
         ]
         texts.withViews { views in
             entry.source = views[0]
@@ -161,6 +162,7 @@ extension ShardState {
             entry.idempotencyKey = views[2]
             entry.actor = views[3]
             entry.reason = views[4]
+            entry.filter = views[5]
             staged.append(time: time, entry)
             didStage()
             applyGrant(entry, time: time)
@@ -169,6 +171,13 @@ extension ShardState {
             ActReceipt(
                 sequence: sequence, duplicate: false, balance: after, balanceBefore: row.balance,
                 moved: request.amount))
+    }
+
+    /// What no grant has paid, at most `Int64.max`: with filters a wallet may have credit and debt at once.
+    func debt(of wallet: UInt32) -> Int64 {
+        var unspent: Int128 = 0
+        forEachGrant(of: wallet) { unspent += Int128($0.remaining) }
+        return Int64(clamping: unspent - Int128(accounts[wallet].balance))
     }
 
     /// Ends the grants of a wallet whose time has come: each gets its entry, at first touch.

@@ -86,6 +86,7 @@ extension ShardState {
                 unsafe row.pointee.firstGrant.remaining >= amount, "a draw is never above what remains")
             unsafe row.pointee.firstGrant.remaining -= amount
             guard unsafe row.pointee.firstGrant.remaining == 0 else { return false }
+            if unsafe row.pointee.firstGrant.hasFilter { forgetFilter(of: id, wallet: wallet) }
             removeFirstGrant(of: wallet)
             return true
         }
@@ -100,6 +101,7 @@ extension ShardState {
                 precondition(grants[current].remaining >= amount, "a draw is never above what remains")
                 grants[current].remaining -= amount
                 guard grants[current].remaining == 0 else { return false }
+                if grants[current].hasFilter { forgetFilter(of: id, wallet: wallet) }
                 link(grants[current].next, after: previous, of: wallet)
                 free(current)
                 return true

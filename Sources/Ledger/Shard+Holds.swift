@@ -93,7 +93,7 @@ extension ShardState {
         }
         if amount > 0, !accounts[wallet].unlimited {
             let asked = amount
-            let available = available(of: wallet)
+            let available = available(of: wallet, for: GrantUse(record))
             if asked > available {
                 guard terms.policy == .clip else {
                     return .refused(
@@ -159,7 +159,8 @@ extension ShardState {
         }
         if newAmount > row.amount, !accounts[row.wallet].unlimited {
             endExpiredGrants(of: row.wallet, time: time)
-            let available = available(of: row.wallet)
+            // A hold does not keep what it is for, so what only some of it could spend does not grow it.
+            let available = available(of: row.wallet, for: .unknown)
             if newAmount - row.amount > available {
                 guard row.policy == .clip else {
                     return .refused(

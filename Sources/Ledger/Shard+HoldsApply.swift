@@ -75,7 +75,9 @@ extension ShardState {
         ids.insert(key, hold: hold)
     }
 
-    private mutating func add(_ row: HoldRow, id: ByteView) {
+    /// Adds an open hold. A restored one may be of an account whose row is yet to come: what budgets keep for it is
+    /// counted when all are there, by `recountHeldOfAll`.
+    private mutating func add(_ row: HoldRow, id: ByteView, isRestored: Bool = false) {
         let side = makeSide(of: row.wallet)
         var row = row
         row.next = sides[side].firstHold
@@ -84,7 +86,7 @@ extension ShardState {
         if row.next != AccountRow.none { holds[row.next].previous = number }
         sides[side].firstHold = number
         changeHeld(by: row.amount, of: row.wallet)
-        if budgetCount > 0 { changeHeldInBudgets(row, cost: row.amount, by: 1) }
+        if budgetCount > 0, !isRestored { changeHeldInBudgets(row, cost: row.amount, by: 1) }
         totals.holds += 1
     }
 
@@ -190,7 +192,7 @@ extension ShardState {
             let (next, overflow) = sum.addingReportingOverflow(row.amount)
             guard !overflow else { throw UnpackingError(offset: 0) }
             sum = next
-            add(row, id: id)
+            add(row, id: id, isRestored: true)
         }
     }
 }

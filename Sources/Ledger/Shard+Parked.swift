@@ -107,7 +107,7 @@ extension ShardState {
             endExpiredGrants(of: wallet, time: entryTime(now))
             end.charge.catalogueVersion = book.catalogueVersion
             if let refusal = decideCharge(
-                &end.charge, priced: priced, eventTime: record.eventTime, onInsufficient: .record)
+                &end.charge, priced: priced, record: record, onInsufficient: .record)
             {
                 return .refused(refusal)
             }
@@ -123,6 +123,7 @@ extension ShardState {
         didStage()
         applyParkedEnd(end, kind: kind, time: time, eventTime: record.eventTime)
         var receipt = receipt(for: end.charge)
+        stageCrossedBudgets(time: time)
         if kind == .parkedDiscarded { receipt.state = .discarded }
         return .done(receipt)
     }

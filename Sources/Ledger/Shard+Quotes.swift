@@ -47,7 +47,7 @@ extension ShardState {
         }
         endExpiredGrants(of: wallet, time: entryTime(now))
         expireHolds(until: entryTime(now))
-        answer.available = available(of: wallet)
+        answer.available = available(of: wallet, for: GrantUse(record))
         answer.unlimited = accounts[wallet].unlimited
         let tier = tier(standing.tier)
         noteTier(tier)

@@ -244,6 +244,7 @@ extension ShardState {
             // Budgets look into the record.
             if budgetCount > 0 { _ = try RecordContent.read(entry.content) }
             applyCharge(entry, time: time, eventTime: eventTime)
+            crossedBudgets.removeAll(keepingCapacity: true)
         case .granted:
             let (time, entry) = try fields.grant()
             try check(account: entry.wallet, path: entry.path)
@@ -269,6 +270,7 @@ extension ShardState {
             try check(entry, kind: kind)
             if budgetCount > 0 { _ = try RecordContent.read(entry.charge.content) }
             applyParkedEnd(entry, kind: kind, time: time, eventTime: eventTime)
+            crossedBudgets.removeAll(keepingCapacity: true)
         case .grantedByAct, .transferredIn, .grantVoided, .deducted, .noted:
             try applyAct(kind, fields: &fields)
         case .held:
@@ -287,6 +289,10 @@ extension ShardState {
             let (time, entry) = try fields.budgetSet()
             try check(entry)
             applyBudgetSet(entry, time: time)
+        case .budgetCrossed:
+            let (time, entry) = try fields.budgetCrossed()
+            try check(account: entry.account, path: entry.path)
+            advance(to: time)
         }
     }
 
@@ -327,7 +333,7 @@ extension ShardState {
                 eventTime: try RecordContent.eventTime(of: entry.charge.content))
         case .grantedByAct, .transferredIn, .grantVoided, .deducted, .noted:
             try rememberAct(kind, sequence: at, fields: &fields)
-        case .grantEnded, .accountOpened, .accountChanged, .held, .holdChanged, .budgetSet:
+        case .grantEnded, .accountOpened, .accountChanged, .held, .holdChanged, .budgetSet, .budgetCrossed:
             break
         }
     }

@@ -82,7 +82,7 @@ extension ShardState {
             endExpiredGrants(of: entry.wallet, time: time)
             if record.onInsufficient == .refuse { expireHolds(until: time) }
             if let refusal = decideCharge(
-                &entry, priced: priced, eventTime: record.eventTime, onInsufficient: record.onInsufficient)
+                &entry, priced: priced, record: record, onInsufficient: record.onInsufficient)
             {
                 return .refused(refusal)
             }
@@ -91,13 +91,14 @@ extension ShardState {
         didStage()
         applyCharge(entry, time: time, eventTime: record.eventTime)
         var receipt = receipt(for: entry)
+        stageCrossedBudgets(time: time)
         receipt.tierSlot = tierSlot
         return .receipt(receipt)
     }
 
     /// Fixes the amounts of a priced report: the allowance, the charge, what each grant pays.
     mutating func decideCharge(
-        _ entry: inout ChargeEntry, priced: PricedUsage, eventTime: Timestamp, onInsufficient: OnInsufficient
+        _ entry: inout ChargeEntry, priced: PricedUsage, record: UsageRecord, onInsufficient: OnInsufficient
     ) -> Refusal? {
         entry.baseCost = priced.baseCost
         entry.fee = priced.fee
@@ -105,7 +106,7 @@ extension ShardState {
         entry.ruleVersion = priced.ruleVersion
         entry.standardTierUsed = priced.standardTierUsed
         if priced.monthlyAllowance > 0, priced.fee > 0 {
-            entry.month = CalendarMonth(containing: eventTime)
+            entry.month = CalendarMonth(containing: record.eventTime)
             let left = allowanceLeft(
                 of: entry.wallet, rule: priced.ruleNumber, month: entry.month,
                 monthly: priced.monthlyAllowance)
@@ -121,24 +122,31 @@ extension ShardState {
         if onInsufficient == .refuse, charge > 0, !wallet.unlimited {
             // What the record's own hold kept is released in the same step.
             let available = Int64(
-                clamping: Int128(available(of: entry.wallet)) + Int128(entry.holdReleased))
+                clamping: Int128(available(of: entry.wallet, for: GrantUse(record)))
+                    + Int128(entry.holdReleased))
             if charge > available {
                 return Refusal(.insufficientCredits, field: .amount, found: charge, expected: available)
             }
         }
         entry.balanceAfter = after
-        entry.draws = draws(paying: charge, of: entry.wallet)
+        entry.draws = draws(paying: charge, of: entry.wallet, for: GrantUse(record))
         return nil
     }
 
     /// What each grant of the wallet pays of a charge, in burn order; what is left is debt. Valid until the
     /// next charge is decided.
-    mutating func draws(paying charge: Int64, of wallet: UInt32) -> PackedDraws {
+    ///
+    /// - Parameter use: what the charge is for, where a filter is to be asked.
+    mutating func draws(paying charge: Int64, of wallet: UInt32, for use: GrantUse? = nil) -> PackedDraws {
         drawn.clear()
         var owed = charge
         var count = 0
         var next = firstGrant(of: wallet)
         while owed > 0, let grant = next {
+            if grant.hasFilter, let use, !pays(grant, for: use) {
+                next = self.grant(after: grant)
+                continue
+            }
             let amount = min(owed, grant.remaining)
             drawn.append(Draw(grant: grant.id, amount: amount))
             count += 1

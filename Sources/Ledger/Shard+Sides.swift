@@ -17,6 +17,8 @@ struct SideRow: BitwiseCopyable {
     /// Sums since the account was opened: taken by hand, and taken back with the grants that were voided.
     var deducted: Int64 = 0
     var voided: Int64 = 0
+    /// How many of the wallet's grants have a filter.
+    var filteredGrants: UInt32 = 0
     /// The first of the account's budgets, and through `next` the others.
     var budget = BudgetRow.none
 }
@@ -37,6 +39,8 @@ enum AccountSection: UInt8 {
     case sums = 16
     /// count, then charge and refunded of each
     case refunds = 17
+    /// count, then grant and filter of each
+    case filters = 18
 }
 
 extension ShardState {
@@ -82,6 +86,9 @@ extension ShardState {
         if side.firstRefund != AccountRow.none {
             packer.append(.refunds) { packRefunds(of: side, into: &$0) }
         }
+        if side.filteredGrants > 0 {
+            packer.append(.filters) { packFilters(of: account, into: &$0) }
+        }
         // The last: a row that was cut does not add up.
         if side.deducted != 0 || side.voided != 0 {
             packer.append(.sums) { fields in
@@ -108,6 +115,7 @@ extension ShardState {
                 sides[side].deducted = try body.amount()
                 sides[side].voided = try body.amount()
             case .refunds: try restoreRefunds(of: account, from: &body)
+            case .filters: try restoreFilters(of: account, from: &body)
             }
             try body.end()
         }

@@ -69,6 +69,8 @@ struct GrantRow: BitwiseCopyable {
     var next: UInt32
     var burnOrder: UInt16
     var kind: GrantKind
+    /// It pays only for what its filter names; see `GrantFilter`.
+    var hasFilter = false
 
     /// The place of a grant where there is none.
     static let none = GrantRow(
@@ -144,6 +146,8 @@ struct ShardState: ~Copyable, Sendable {
     /// Charges that were refunded, and where the row of each stands.
     var refunds = Slab<RefundRow>()
     var refundIndex: [UInt64: UInt32] = [:]
+    /// The packed filters of grants that have one, by the grant's number.
+    var filters: [UInt64: [UInt8]] = [:]
     /// The open holds.
     var holds = HoldTable()
     /// Holds whose lease has ended, since the process began.
@@ -154,6 +158,10 @@ struct ShardState: ~Copyable, Sendable {
     var budgetTexts: [UInt32: BudgetTexts] = [:]
     var budgetCount = 0
     var lastBudget: UInt32 = 0
+    /// How many of them ask for a provider or a model.
+    var filteredBudgets = 0
+    /// Budgets that the charge being applied took above their limit; what is live writes them down.
+    var crossedBudgets: [(account: UInt32, budget: BudgetRow)] = []
     /// Makes the hashes of names.
     let keys: KeyMaker
     var ids = IdempotencyTable()

@@ -42,9 +42,18 @@ extension HistoryStore {
     }
 }
 
-private enum Retention {
+enum Retention {
+    /// The schema step: up to which row old usage was let go.
+    static let schemaStep = """
+        CREATE TABLE retention (
+            only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+            last_id INTEGER NOT NULL
+        ) STRICT;
+        INSERT INTO retention VALUES (1, 0);
+        """
+
     /// A row as it will be.
-    struct Smaller {
+    fileprivate struct Smaller {
         var id: Int64
         var flags: UInt32
         var check: UInt32
@@ -52,7 +61,7 @@ private enum Retention {
         var extra: [UInt8]
     }
 
-    static func step(
+    fileprivate static func step(
         _ database: Database, _ recordedBefore: Int64, rowsMax: Int,
         _ kept: (HistoryUsage) throws(StoreError) -> [UInt8]
     ) throws(StoreError) -> Int {

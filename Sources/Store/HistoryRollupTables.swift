@@ -33,13 +33,6 @@ enum RollupTables {
         ) STRICT;
         INSERT INTO rollups_cover VALUES (1, 0);
 
-        -- Up to which row old usage was let go (see HistoryRetention.swift).
-        CREATE TABLE retention (
-            only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-            last_id INTEGER NOT NULL
-        ) STRICT;
-        INSERT INTO retention VALUES (1, 0);
-
         CREATE VIEW daily_usage AS
         SELECT strftime('%Y-%m-%d', day * 86400, 'unixepoch') AS day, account, provider, model,
             CASE credential_source WHEN 1 THEN 'platform' WHEN 2 THEN 'byok' END AS credential_source,

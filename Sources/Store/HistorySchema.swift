@@ -9,7 +9,8 @@
 /// The history's schema. A published step is never edited: a change is another step.
 enum HistorySchema {
     static let schema = Schema(
-        file: .history, pageBytes: 8192, cacheKiB: 32 << 10, steps: [first, second, third, RollupTables.step])
+        file: .history, pageBytes: 8192, cacheKiB: 32 << 10,
+        steps: [first, second, third, fourth, RollupTables.step, Retention.schemaStep])
 
     /// The columns of `usage_rows`, in the order in which they are bound and read.
     static let usageColumns =
@@ -242,5 +243,26 @@ enum HistorySchema {
             balance_after_nanocredits, NULL, NULL, NULL,
             CASE WHEN length(reference) > 0 THEN reference ELSE idempotency_key END, source, details
         FROM credits;
+        """
+
+    /// The outbox of events, and how far each wallet is in its period.
+    private static let fourth = """
+        CREATE TABLE events (
+            id INTEGER PRIMARY KEY,
+            shard INTEGER NOT NULL,
+            sequence INTEGER NOT NULL,
+            part INTEGER NOT NULL,
+            time INTEGER NOT NULL,
+            type TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            data TEXT NOT NULL
+        );
+        CREATE TABLE wallet_periods (
+            wallet TEXT PRIMARY KEY,
+            month INTEGER NOT NULL,
+            granted INTEGER NOT NULL,
+            level INTEGER NOT NULL,
+            began_at INTEGER NOT NULL
+        ) WITHOUT ROWID;
         """
 }

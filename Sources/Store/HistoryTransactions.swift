@@ -13,6 +13,8 @@ public struct TransactionFilter: Hashable, Sendable {
     public var until: Int64?
     /// `deducted` and `parked` for outcomes, else the kind of a credit row; empty means all.
     public var types: Set<String> = []
+    /// Types that are left out where `types` does not name any.
+    public var typesLeftOut: Set<String> = []
     /// Outcomes of this provider, or of this model; acts on credit have none.
     public var provider: String?
     public var model: String?
@@ -180,7 +182,7 @@ private struct Page {
     /// Takes a row that passes. True when one more was found than the page holds.
     private mutating func take(_ recordedAt: Int64, _ type: String, _ row: () -> TransactionRow) -> Bool {
         guard recordedAt >= filter.since ?? .min, recordedAt < filter.until ?? .max,
-            filter.types.isEmpty || filter.types.contains(type)
+            filter.types.isEmpty ? !filter.typesLeftOut.contains(type) : filter.types.contains(type)
         else { return false }
         guard skip == 0 else {
             skip -= 1

@@ -21,6 +21,7 @@ public struct HistoryWriter: ~Copyable {
     private var credit: Statement
     private var parked: Statement
     private var parkedEnd: Statement
+    var outbox: OutboxStatements
     /// The counts that are bound now: most are zero in most rows, and need not be bound again.
     private var boundCounts: UsageCounts?
     private(set) var keys = KeyBatch()
@@ -37,6 +38,7 @@ public struct HistoryWriter: ~Copyable {
             database, .history, Self.insert("credit_rows", HistorySchema.creditColumns.count))
         let parked = try Statement(database, .history, OpenParked.insert)
         let parkedEnd = try Statement(database, .history, OpenParked.delete)
+        let outbox = try OutboxStatements(database)
         self.position = position
         start = position
         self.hashKey = hashKey
@@ -46,12 +48,16 @@ public struct HistoryWriter: ~Copyable {
         self.credit = credit
         self.parked = parked
         self.parkedEnd = parkedEnd
+        self.outbox = outbox
     }
 
     private static func insert(_ table: String, _ columnCount: Int) -> String {
         "INSERT INTO \(table) VALUES (" + Array(repeating: "?", count: columnCount).joined(separator: ", ")
             + ")"
     }
+
+    /// Entries up to this were covered before.
+    var startLSN: UInt64 { start.lsn }
 
     /// Whether the transaction has as many rows as one may have; the rest goes into the next.
     public var isFull: Bool { rowCount >= rowsMax }

@@ -36,6 +36,8 @@ public struct ParkedFigures: Hashable, Sendable {
     public var byReason: [String: Int] = [:]
     /// When the oldest was recorded, in microseconds since 1970; nil where none is open.
     public var oldestRecordedAt: Int64?
+    /// What their holds had kept, in nanocredits: as near to their charge as is known. Left to who can read it.
+    public var valuedAt: Int128 = 0
     public var count: Int { byReason.values.reduce(0, +) }
 
     public init() {}
@@ -112,6 +114,22 @@ extension HistoryStore {
                 """)
             if try oldest.step() { figures.oldestRecordedAt = oldest.integer(0) }
             return figures
+        }
+    }
+
+    /// Calls `body` with what is beside the columns of each open parked outcome that has all of `flags`. O(open ones).
+    public func forEachOpenParked(
+        flags: UInt32, _ body: (_ id: Int64, _ account: String, _ extra: ByteView) throws(StoreError) -> Void
+    ) throws(StoreError) {
+        try read { (database, _) throws(StoreError) in
+            var select = try Statement(
+                cached: database, .history,
+                """
+                SELECT u.id, u.account, u.extra FROM parked_open p JOIN usage_rows u ON u.id = p.id
+                WHERE u.flags & ?1 = ?1
+                """)
+            select.bind(Int64(flags), at: 1)
+            while try select.step() { try body(select.integer(0), select.text(1), select.bytes(2)) }
         }
     }
 

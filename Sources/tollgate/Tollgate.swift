@@ -40,8 +40,8 @@ struct Tollgate: AsyncParsableCommand {
             CommandGroup(
                 name: "Administration (HTTP):",
                 subcommands: [
-                    Credits.self, Accounts.self, Transactions.self, UsageCommand.self, ExportCommand.self,
-                    Explain.self,
+                    Credits.self, Accounts.self, BudgetsCommand.self, Transactions.self, UsageCommand.self,
+                    ExportCommand.self, EventsCommand.self, Explain.self,
                     ParkedCommand.self,
                     RulesCommand.self, Simulate.self, ShadowCommand.self,
                     CatalogCommand.self, Status.self,

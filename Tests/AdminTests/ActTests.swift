@@ -148,13 +148,26 @@ struct ActTests {
     func parked() async throws {
         try await Served.run { served in
             try await served.open("acme", amount: "100")
-            served.report("p1", account: "acme", model: "nobody-knows")
-            let body = """
-                {"user_id": "acme", "amount": "1", "request_id": "p1", "reason": "outage"}
-                """
-            let early = try await served.post("/api/v1/credits/refund", body)
+            served.report("p1", account: "acme", cached: 20_000)
+            func refund(_ amount: String) async throws -> Answer {
+                try await served.post(
+                    "/api/v1/credits/refund",
+                    "{\"user_id\":\"acme\",\"amount\":\"\(amount)\",\"request_id\":\"p1\",\"reason\":\"outage\"}"
+                )
+            }
+            let early = try await refund("1")
             #expect(early.status == 409)
             #expect(try early.code == "NOTHING_CHARGED")
+            let settled = try await served.post(
+                "/api/v1/usage/parked/settle",
+                """
+                {"request_id": "p1", "usage": {"input_tokens": 5000}, "reason": "counted twice", "by": "ann"}
+                """)
+            #expect(settled.status == 200, "\(settled.text)")
+            #expect(try await balance(served, "acme") == "76.00")
+            #expect(try await refund("24.01").at("error", "metadata", "charged") == "24.00")
+            #expect(try await refund("24").at("balance") == "100.00")
+            #expect(try await refund("0.01").status == 400)
         }
     }
 
@@ -412,6 +425,47 @@ struct ActTests {
                 try await Task.sleep(for: .milliseconds(20))
             }
             #expect(try await served.get("/api/v1/books").at("expired") == "7000000000")
+        }
+    }
+
+    @Test("a grant with a filter says so, and pays only what it names")
+    func filteredGrants() async throws {
+        try await Served.run { served in
+            try await served.open("acme", amount: "10")
+            func allocate(_ members: String) async throws -> Answer {
+                try await served.post(
+                    "/api/v1/credits/allocate",
+                    "{\"account\":\"acme\",\"amount\":\"100\",\"source\":\"promo\",\(members)}")
+            }
+            let given = try await allocate("\"filter\":{\"providers\":[\"openai\"],\"models\":[\"gpt-*\"]}")
+            #expect(given.status == 200, "\(given.text)")
+            #expect(try given.at("filter", "models", "0") == "gpt-*")
+            served.report("r1", account: "acme")
+            let balance = try await served.get("/api/v1/credits/balance?account=acme")
+            #expect(try balance.at("balance") == "62.00")
+            #expect(
+                try balance.at("remaining", "promo") == "100.00",
+                "it paid nothing of another provider's usage")
+            try await served.gateway.waitForHistory()
+            let page = try await served.get("/api/v1/credits/transactions?account=acme&source=promo")
+            #expect(try page.at("transactions", "0", "filter", "providers", "0") == "openai")
+            let rows: [(String, String)] = [
+                ("\"filter\":{}", "filter"), ("\"filter\":{\"providers\":[]}", "filter.providers"),
+                ("\"filter\":{\"vendors\":[\"x\"]}", "filter.vendors"),
+                ("\"filter\":{\"models\":[1]}", "filter.models[0]"),
+                ("\"anchor_day\":5", "anchor_day"), ("\"kind\":\"monthly\",\"anchor_day\":32", "anchor_day"),
+            ]
+            for (members, param) in rows {
+                let answer = try await allocate(members)
+                #expect(answer.status == 400, "\(members): \(answer.text)")
+                #expect(try answer.at("error", "param") == .string(param), "\(answer.text)")
+            }
+            let monthly = try await allocate("\"kind\":\"monthly\",\"anchor_day\":15")
+            guard case .string(let end) = try monthly.at("expires_at") else {
+                Issue.record("no end: \(monthly.text)")
+                return
+            }
+            #expect(end.hasSuffix("-15T00:00:00Z"))
         }
     }
 }

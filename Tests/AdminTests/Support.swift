@@ -141,7 +141,11 @@ struct Served {
     }
 
     /// Reports a request of `tokens` input tokens at 3 USD per million; 10 000 of them cost 48 credits.
-    func report(_ id: String, account: String, tokens: Int64 = 10_000, model: String = "claude-3-5-sonnet") {
+    /// More cached tokens than tokens contradict each other, and are parked.
+    func report(
+        _ id: String, account: String, tokens: Int64 = 10_000, cached: Int64 = 0,
+        model: String = "claude-3-5-sonnet"
+    ) {
         var lane = Lane(gateway)
         lane.begin()
         let texts = (Array(id.utf8), Array(account.utf8), Array(model.utf8))
@@ -156,6 +160,7 @@ struct Served {
                         record.model = model
                         record.credentialSource = .platform
                         record.usage.inputTokens = tokens
+                        record.usage.cacheReadTokens = cached
                         record.eventTime = gateway.now()
                         let decision = lane.decide(record, lane.prepare(record))
                         guard case .receipt = decision else {

@@ -79,11 +79,13 @@ struct UsageTests {
         await gateway.stop()
         let queue = try DatabaseQueue(path: StoreFile.history.path(in: directory.path + "/data"))
         try await queue.write { database in
-            try database.execute(sql: "UPDATE rollups SET fee_nanocredits = fee_nanocredits - 1 WHERE requests > 1")
+            try database.execute(
+                sql: "UPDATE rollups SET fee_nanocredits = fee_nanocredits - 1 WHERE requests > 1")
         }
         try queue.close()
         let problem = try #require(try verify().problem)
-        #expect(problem.contains("fee_nanocredits of the rollup of acme/search, openai gpt-4o, platform, on 20"))
+        #expect(
+            problem.contains("fee_nanocredits of the rollup of acme/search, openai gpt-4o, platform, on 20"))
     }
 
     @Test("what was let go is charged once still, is refundable, has no explanation, and verifies")

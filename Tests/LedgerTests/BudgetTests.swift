@@ -226,7 +226,7 @@ struct BudgetTests {
         #expect(try house.budget(of: "nobody", limit: 1).refusal?.reason == .accountNotFound)
         #expect(house.ledger.sequences() == sequences)
         for number in 0..<BudgetLimits.perAccountMax { try house.budget("b\(number)", limit: 1) }
-        #expect(try house.budget("one more", limit: 1).refusal?.field == .records)
+        #expect(try house.budget("one more", limit: 1).refusal?.field == .budget)
     }
 
     @Test("replay and a checkpoint keep budgets, what they counted and what holds keep")

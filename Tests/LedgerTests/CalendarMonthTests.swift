@@ -68,4 +68,22 @@ struct CalendarMonthTests {
         #expect(CalendarMonth(stored: 4_000_001) == nil)
         #expect(CalendarMonth(stored: .min) == nil)
     }
+
+    @Test("an anchored period ends on its day of the month, or on the last one of a shorter month")
+    func anchored() throws {
+        let rows: [(String, Int, String)] = [
+            ("2026-01-15T00:00:00Z", 1, "2026-02-01T00:00:00Z"),
+            ("2026-01-15T00:00:00Z", 15, "2026-02-15T00:00:00Z"),
+            ("2026-01-14T23:59:59Z", 15, "2026-01-15T00:00:00Z"),
+            ("2026-01-31T12:00:00Z", 31, "2026-02-28T00:00:00Z"),
+            ("2026-02-28T00:00:00Z", 31, "2026-03-31T00:00:00Z"),
+            ("2028-02-28T12:00:00Z", 30, "2028-02-29T00:00:00Z"),
+            ("2026-12-31T00:00:00Z", 31, "2027-01-31T00:00:00Z"),
+            ("2026-04-30T00:00:00Z", 31, "2026-05-31T00:00:00Z"),
+        ]
+        for (time, day, end) in rows {
+            let found = CalendarMonth.end(ofPeriodFrom: day, at: try #require(Timestamp(text: time)))
+            #expect(found.text == end, "\(time), day \(day)")
+        }
+    }
 }

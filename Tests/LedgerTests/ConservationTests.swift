@@ -10,6 +10,8 @@ import Testing
 private final class Counts: Sendable {
     let granted = Atomic<Int64>(0)
     let charged = Atomic<Int64>(0)
+    /// Deducted and voided.
+    let taken = Atomic<Int64>(0)
     let guarded = Atomic<Int64>(0)
     let admitted = Atomic<Int>(0)
     let running = Atomic<Int>(0)
@@ -67,7 +69,7 @@ struct ConservationTests {
     }
 
     @Test(
-        "opening + grants = balances + charges + expired, while the journal collects",
+        "opening + grants = balances + charges + expired + voided + deducted, while the journal collects",
         arguments: UInt64(1)...2)
     func everything(seed: UInt64) async throws {
         let house = try House(shardCount: 4)
@@ -90,6 +92,14 @@ struct ConservationTests {
                     let answer = try house.grant(
                         amount, to: path, kind: random.pick(GrantKind.allCases), expiresAt: end)
                     if answer.receipt != nil { counts.granted.add(amount, ordering: .relaxed) }
+                } else if random.chance(10) {
+                    let amount = Int64.random(in: 1...400, using: &random)
+                    let act = random.pick([
+                        CreditAct.deduct(amount, service: [], allowNegative: random.chance(50)),
+                        .void(grant: UInt64.random(in: 1...400, using: &random)),
+                    ])
+                    let moved = try house.act(act, on: path).receipt?.moved ?? 0
+                    counts.taken.add(-moved, ordering: .relaxed)
                 } else {
                     let call = Call(
                         "r\(random.chance(30) ? 0 : task)-\(number)", of: path,
@@ -113,7 +123,9 @@ struct ConservationTests {
         #expect(totals.charged == Int128(counts.charged.load(ordering: .relaxed)))
         var sum: Int128 = 0
         ledger.forEachAccount { _, balance in sum += Int128(balance) }
-        #expect(sum == totals.balances && sum == totals.granted - totals.charged - totals.expired)
+        let taken = Int128(counts.taken.load(ordering: .relaxed))
+        #expect(taken > 0 && taken == totals.voided + totals.deducted)
+        #expect(sum == totals.balances && sum == totals.granted - totals.charged - totals.expired - taken)
         #expect(counts.guarded.load(ordering: .relaxed) <= counts.granted.load(ordering: .relaxed))
         // What was handed over in the meantime is all of it, in order.
         let other = house.sibling()

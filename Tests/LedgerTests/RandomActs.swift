@@ -10,7 +10,7 @@ import Testing
 enum Act {
     case open(String, wallet: Bool, tier: String?, unlimited: Bool, overdraft: Int64)
     case change(String, AccountStatus, tier: String?, unlimited: Bool, overdraft: Int64)
-    case grant(Int64, String, GrantKind, expiry: Int64, key: String?)
+    case grant(Int64, String, GrantKind, expiry: Int64, filter: String?, key: String?)
     case report(Call)
     /// Ends what `reported` may have parked, with the counts of `corrected`.
     case end(ParkedAction, reported: Call, corrected: Call)
@@ -133,7 +133,7 @@ struct RandomActs {
             random.chance(50) ? Int64.max : now + Int64.random(in: -1...30 * Fixture.day, using: &random)
         let act = Act.grant(
             Int64.random(in: 0...2_000, using: &random), path(), random.pick(GrantKind.allCases),
-            expiry: expiry,
+            expiry: expiry, filter: random.chance(20) ? random.pick(["p", "q"]) : nil,
             key: random.chance(50) ? "key \(random.chance(10) ? 0 : number)" : nil)
         grants.append(act)
         return act
@@ -218,9 +218,11 @@ extension House {
         case .change(let path, let status, let tier, let unlimited, let overdraft):
             return outcome(
                 try change(path, status: status, tier: tier, unlimited: unlimited, overdraft: overdraft))
-        case .grant(let amount, let path, let kind, let expiry, let key):
+        case .grant(let amount, let path, let kind, let expiry, let filter, let key):
             return outcome(
-                try grant(amount, to: path, kind: kind, expiresAt: Timestamp(microseconds: expiry), key: key))
+                try grant(
+                    amount, to: path, kind: kind, expiresAt: Timestamp(microseconds: expiry),
+                    filter: GrantFilter(providers: filter.map { [$0] } ?? []), key: key))
         case .report(let call):
             switch report(call) {
             case .askHistory: return .nothing

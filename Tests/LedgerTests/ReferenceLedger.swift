@@ -29,6 +29,8 @@ final class ReferenceLedger {
         var order: Int
         var expiry: Int64
         var remaining: Int64
+        /// The provider that it pays, if not all.
+        var filter: String?
     }
 
     private struct Account {
@@ -103,9 +105,14 @@ final class ReferenceLedger {
         holds.values.reduce(0) { $0 + ($1.state == "open" && $1.wallet == wallet ? $1.amount : 0) }
     }
 
-    private func available(_ wallet: String) -> Int64 {
+    /// What may be spent on a provider; filtered grants count where theirs it is.
+    private func available(_ wallet: String, for provider: String? = nil) -> Int64 {
         guard let account = accounts[wallet] else { return 0 }
-        return account.balance + account.overdraft - held(wallet)
+        var filtered: Int64 = 0
+        for grant in account.grants {
+            if let provider, let filter = grant.filter, filter != provider { filtered += grant.remaining }
+        }
+        return account.balance + account.overdraft - held(wallet) - filtered
     }
 
     private func expireHolds(_ now: Int64) {
@@ -158,12 +165,12 @@ final class ReferenceLedger {
             asked -= allowance(of: account, order.usage, fee: asked, month: month)
         }
         var amount = asked
-        if asked > 0, !account.unlimited, asked > available(wallet) {
+        if asked > 0, !account.unlimited, asked > available(wallet, for: order.usage.provider) {
             let least = order.amount == nil ? max(asked, 1) : 1
-            guard order.policy == .clip, available(wallet) >= least else {
+            guard order.policy == .clip, available(wallet, for: order.usage.provider) >= least else {
                 return .refused("INSUFFICIENT_CREDITS")
             }
-            amount = available(wallet)
+            amount = available(wallet, for: order.usage.provider)
         }
         write(now)
         holds[name(order)] = Held(
@@ -193,9 +200,9 @@ final class ReferenceLedger {
         guard new >= hold.amount else { return .refused("INVALID_ARGUMENT") }
         if new > hold.amount, accounts[hold.wallet]?.unlimited == false {
             endExpired(hold.wallet, now)
-            if new - hold.amount > available(hold.wallet) {
+            if new - hold.amount > available(hold.wallet, for: "") {
                 guard hold.order.policy == .clip else { return .refused("INSUFFICIENT_CREDITS") }
-                new = hold.amount + max(0, available(hold.wallet))
+                new = hold.amount + max(0, available(hold.wallet, for: ""))
             }
         }
         write(now)
@@ -246,14 +253,14 @@ final class ReferenceLedger {
     }
 
     func grant(
-        _ amount: Int64, to path: String, kind: (name: String, order: Int), expiry: Int64, key: String?,
-        now: Int64
+        _ amount: Int64, to path: String, kind: (name: String, order: Int), expiry: Int64, filter: String?,
+        key: String?, now: Int64
     ) -> Outcome {
         guard accounts[path] != nil, let wallet = wallet(path) else { return .refused("ACCOUNT_NOT_FOUND") }
         let isClosed = upward(path).contains { accounts[$0]?.status == 2 }
         let organisation = path.prefix { $0 != "/" }
         let name = key.map { "act \(organisation) \($0)" }
-        let content = "\(amount) \(path) \(kind.name) \(expiry)"
+        let content = "\(amount) \(path) \(kind.name) \(expiry) \(filter ?? "")"
         if let name, let first = known[name] {
             if first.content != content { return .refused("IDEMPOTENCY_CONFLICT") }
             return .done(
@@ -264,15 +271,7 @@ final class ReferenceLedger {
         endExpired(wallet, now)
         guard var account = accounts[wallet] else { return .nothing }
         write(now)
-        let repaid = min(amount, account.debt)
-        account.debt -= repaid
-        account.granted += amount
-        if amount > repaid {
-            account.grants.append(
-                Grant(
-                    id: sequence, kind: kind.name, order: kind.order, expiry: expiry,
-                    remaining: amount - repaid))
-        }
+        give(amount, to: &account, kind: kind.name, order: kind.order, expiry: expiry, filter: filter)
         accounts[wallet] = account
         if let name { known[name] = Known(content: content, sequence: sequence, charge: 0) }
         return .done(sequence: sequence, balance: account.balance, duplicate: false)
@@ -336,7 +335,7 @@ final class ReferenceLedger {
         let charge = fee - allowance
         if call.onInsufficient == .refuse { expireHolds(now) }
         if call.onInsufficient == .refuse, charge > 0, !account.unlimited,
-            charge > available(wallet) + (released ?? 0)
+            charge > available(wallet, for: call.provider) + (released ?? 0)
         {
             return .refused("INSUFFICIENT_CREDITS")
         }
@@ -359,15 +358,7 @@ final class ReferenceLedger {
         _ charge: Int64, _ allowance: Int64, from account: inout Account, _ call: Call, month: Int
     ) {
         if allowance > 0 { account.allowance[call.provider, default: [:]][month, default: 0] += allowance }
-        var owed = charge
-        account.grants.sort { ($0.order, $0.expiry, $0.id) < ($1.order, $1.expiry, $1.id) }
-        for index in account.grants.indices {
-            let drawn = min(owed, account.grants[index].remaining)
-            account.grants[index].remaining -= drawn
-            owed -= drawn
-        }
-        account.grants.removeAll { $0.remaining == 0 }
-        account.debt += owed
+        draw(charge, from: &account, for: call.provider)
         account.charged += charge
     }
 
@@ -489,7 +480,7 @@ final class ReferenceLedger {
         if payer == path { endExpired(path, now) }
         guard var account = accounts[path] else { return .nothing }
         let before = payer == path ? account.balance : 0
-        if before != 0 {
+        if before != 0 || (payer == path && account.debt > 0) {
             switch choice {
             case .none: return .problem("balance left")
             case .keep: break
@@ -498,12 +489,15 @@ final class ReferenceLedger {
             switch choice {
             case .none, .keep: break
             case .forfeit:
-                write(now)
-                if before > 0 {
-                    draw(before, from: &account)
-                    account.deducted += before
-                } else {
-                    give(-before, to: &account, kind: "adjustment", order: 40, expiry: .max)
+                let (credit, debt) = (before + account.debt, account.debt)
+                if credit > 0 {
+                    write(now)
+                    account.grants = []
+                    account.deducted += credit
+                }
+                if debt > 0 {
+                    write(now)
+                    give(debt, to: &account, kind: "adjustment", order: 40, expiry: .max)
                 }
             case .transfer(let target):
                 let name = String(decoding: target, as: UTF8.self)
@@ -524,30 +518,33 @@ final class ReferenceLedger {
 
     private func move(_ account: inout Account, to name: String, _ now: Int64) {
         guard var other = accounts[name] else { return }
-        if account.balance < 0 {
-            let debt = -account.balance
+        account.grants.sort { ($0.order, $0.expiry, $0.id) < ($1.order, $1.expiry, $1.id) }
+        for grant in account.grants {
+            write(now)
+            account.deducted += grant.remaining
+            write(now)
+            give(
+                grant.remaining, to: &other, kind: grant.kind, order: grant.order, expiry: grant.expiry,
+                filter: grant.filter)
+        }
+        account.grants = []
+        if account.debt > 0 {
+            let debt = account.debt
             write(now)
             draw(debt, from: &other)
             other.deducted += debt
             write(now)
             give(debt, to: &account, kind: "adjustment", order: 40, expiry: .max)
         }
-        account.grants.sort { ($0.order, $0.expiry, $0.id) < ($1.order, $1.expiry, $1.id) }
-        for grant in account.grants {
-            write(now)
-            account.deducted += grant.remaining
-            write(now)
-            give(grant.remaining, to: &other, kind: grant.kind, order: grant.order, expiry: grant.expiry)
-        }
-        account.grants = []
         accounts[name] = other
     }
 
     /// Takes from grants in burn order; what they do not cover is debt.
-    private func draw(_ amount: Int64, from account: inout Account) {
+    private func draw(_ amount: Int64, from account: inout Account, for provider: String? = nil) {
         var owed = amount
         account.grants.sort { ($0.order, $0.expiry, $0.id) < ($1.order, $1.expiry, $1.id) }
         for index in account.grants.indices {
+            if let provider, let filter = account.grants[index].filter, filter != provider { continue }
             let drawn = min(owed, account.grants[index].remaining)
             account.grants[index].remaining -= drawn
             owed -= drawn
@@ -557,13 +554,18 @@ final class ReferenceLedger {
     }
 
     /// Gives credit as the entry written last.
-    private func give(_ amount: Int64, to account: inout Account, kind: String, order: Int, expiry: Int64) {
-        let repaid = min(amount, account.debt)
+    private func give(
+        _ amount: Int64, to account: inout Account, kind: String, order: Int, expiry: Int64,
+        filter: String? = nil
+    ) {
+        let repaid = filter == nil ? min(amount, account.debt) : 0
         account.debt -= repaid
         account.granted += amount
         guard amount > repaid else { return }
         account.grants.append(
-            Grant(id: sequence, kind: kind, order: order, expiry: expiry, remaining: amount - repaid))
+            Grant(
+                id: sequence, kind: kind, order: order, expiry: expiry, remaining: amount - repaid,
+                filter: filter))
     }
 
     /// Does something once for its key.

@@ -16,12 +16,14 @@ struct ReferenceTests {
             return reference.change(
                 path, status: [.active: 0, .suspended: 1, .closed: 2][status] ?? 0, tier: tier,
                 unlimited: unlimited, overdraft: overdraft, now: now)
-        case .grant(let amount, let path, let kind, let expiry, let key):
+        case .grant(let amount, let path, let kind, let expiry, let filter, let key):
             let orders: [GrantKind: Int] = [
                 .monthly: 10, .promo: 20, .bonus: 30, .refund: 35, .purchased: 40, .adjustment: 40,
             ]
             return reference.grant(
-                amount, to: path, kind: (kind.name, orders[kind] ?? 0), expiry: expiry, key: key, now: now)
+                amount, to: path, kind: (kind.name, orders[kind] ?? 0), expiry: expiry, filter: filter,
+                key: key,
+                now: now)
         case .report(let call):
             return reference.report(call, month: month(of: call), now: now)
         case .end(let action, let reported, let corrected):

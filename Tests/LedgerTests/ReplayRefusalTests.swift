@@ -104,6 +104,7 @@ struct ReplayRefusalTests {
         case .holdEnded(let hold): packer.append(time: time, hold)
         case .holdChanged(let hold): packer.append(time: time, hold)
         case .budgetSet(let budget): packer.append(time: time, budget)
+        case .budgetCrossed(let budget): packer.append(time: time, budget)
         }
     }
 
@@ -172,7 +173,7 @@ struct ReplayRefusalTests {
                             deducted.balanceAfter += difference
                             entry = .deducted(deducted)
                         case .accountOpened, .accountChanged, .noted, .held, .holdEnded, .holdChanged,
-                            .budgetSet:
+                            .budgetSet, .budgetCrossed:
                             hasBalance = false
                         }
                     }

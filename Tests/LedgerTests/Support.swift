@@ -283,11 +283,13 @@ final class House {
     @discardableResult
     func grant(
         _ amount: Int64, to path: String = "acme", kind: GrantKind = .purchased,
-        expiresAt: Timestamp = .distantFuture, key: String? = nil, history: HistoryAnswer = .neverSeen
+        expiresAt: Timestamp = .distantFuture, filter: GrantFilter = GrantFilter(), key: String? = nil,
+        history: HistoryAnswer = .neverSeen
     ) throws -> ActAnswer {
-        let request = GrantRequest(
+        var request = GrantRequest(
             kind: kind, amount: amount, expiresAt: expiresAt, source: Array("test".utf8),
             idempotencyKey: key.map { Array($0.utf8) })
+        request.filter = filter
         return try path.withView { (path) throws in
             try ledger.grant(request, to: path, now: now, history: history, mark: &mark)
         }

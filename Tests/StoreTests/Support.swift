@@ -193,6 +193,8 @@ struct TestCredit {
     var recordedAt: Int64 = 0
     var expiresAt: Int64?
     var grantID: UInt64?
+    var key: String?
+    var reference = ""
 
     func add(to writer: inout HistoryWriter) throws(StoreError) {
         var row = HistoryCredit()
@@ -204,7 +206,8 @@ struct TestCredit {
         row.balanceAfter = 5_000
         row.expiresAt = expiresAt
         row.grantID = grantID
-        let texts = [account, kind, "promo", "{\"reason\":\"launch\"}", "key-\(lsn)"].map { Array($0.utf8) }
+        let texts = [account, kind, "promo", "{\"reason\":\"launch\"}", key ?? "key-\(lsn)", reference]
+            .map { Array($0.utf8) }
         try texts.flatMap { $0 }.withView { (view) throws(StoreError) in
             var offset = 0
             func take(_ count: Int) -> ByteView {
@@ -216,6 +219,7 @@ struct TestCredit {
             row.source = take(texts[2].count)
             row.details = take(texts[3].count)
             row.idempotencyKey = take(texts[4].count)
+            row.reference = take(texts[5].count)
             try writer.add(row)
         }
     }

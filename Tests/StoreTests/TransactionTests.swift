@@ -197,4 +197,46 @@ struct TransactionTests {
         }
         #expect(ids == 1...440)
     }
+
+    @Test("acts about a request are found by it, in memory, in runs and after a restart, each once")
+    func references() throws {
+        let other = try TemporaryDirectory()
+        func open() throws(StoreError) -> HistoryStore {
+            try HistoryStore(
+                directory: other.path, identity: testIdentity, hashKey: testHashKey, runRowsMax: 20)
+        }
+        func check(_ store: HistoryStore) throws {
+            let acts = try store.acts(about: Array("request-3".utf8), organisation: Array("acme".utf8))
+            #expect(
+                acts.map(\.lsn) == [10, 20] && acts.allSatisfy { $0.reference == Array("request-3".utf8) })
+            #expect(
+                try store.acts(about: Array("request-3".utf8), organisation: Array("globex".utf8)).isEmpty)
+            #expect(try store.acts(about: [], organisation: Array("acme".utf8)).isEmpty)
+            var filter = TransactionFilter()
+            filter.reference = Array("request-3".utf8)
+            #expect(try store.transactions(filter).rows.count == 3, "the charge and two acts, each once")
+            filter.account = Array("globex".utf8)
+            #expect(try store.transactions(filter).rows.isEmpty)
+            #expect(try store.usage(requestID: Array("request-3".utf8))?.figures.lsn == 3)
+            let key = try store.credit(
+                idempotencyKey: Array("request-3".utf8), organisation: Array("acme".utf8))
+            #expect(key?.lsn == 20)
+        }
+        let store = try open()
+        for lsn in UInt64(1)...60 {
+            try store.append { (writer) throws(StoreError) in
+                if lsn == 10 || lsn == 20 {
+                    // The second has the request's id for its key, too.
+                    try TestCredit(lsn: lsn, key: lsn == 20 ? "request-3" : nil, reference: "request-3")
+                        .add(to: &writer)
+                } else {
+                    try makeUsage(lsn).add(to: &writer)
+                }
+                return lsn
+            }
+            if lsn == 21 || lsn == 60 { try check(store) }
+        }
+        _ = try store.verifyEverything()
+        try check(open())
+    }
 }

@@ -24,6 +24,8 @@ struct CreditsAllocate: AsyncParsableCommand {
         discussion: """
             tollgate credits allocate acme 500 --source promo_2026_q1
             tollgate credits allocate acme 500 --source purchase --idempotency-key invoice-4711
+            tollgate credits allocate acme 500 --source promo_claude --only-model "claude-*"
+            tollgate credits allocate acme 10000 --source plan --kind monthly --anchor-day 15
 
             With an idempotency key it is safe to ask again: nothing is given twice.
             """)
@@ -52,6 +54,20 @@ struct CreditsAllocate: AsyncParsableCommand {
     @Option(help: "Who gives it.")
     var by: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "The credit pays usage of this provider only; may be repeated.", valueName: "provider"))
+    var onlyProvider: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "The credit pays usage of this model only, or of those that begin so before a *; may be repeated.",
+            valueName: "model"))
+    var onlyModel: [String] = []
+
+    @Option(help: "The day of the month on which the period of monthly credit ends; the 1st without it.")
+    var anchorDay: Int?
+
     @Option(help: "When what is left expires, such as 2027-01-31T00:00:00Z.")
     var expiresAt: String?
 
@@ -66,6 +82,11 @@ struct CreditsAllocate: AsyncParsableCommand {
         if let reason { document["metadata"] = ["reason": .string(reason)] }
         if let by { document["by"] = .string(by) }
         if let expiresAt { document["expires_at"] = .string(expiresAt) }
+        if let anchorDay { document["anchor_day"] = .integer(anchorDay) }
+        var filter = JSONObject()
+        if !onlyProvider.isEmpty { filter["providers"] = .array(onlyProvider.map { .string($0) }) }
+        if !onlyModel.isEmpty { filter["models"] = .array(onlyModel.map { .string($0) }) }
+        if !filter.keys.isEmpty { document["filter"] = .object(filter) }
         let answer = try await server.client.post(
             "/api/v1/credits/allocate", document, idempotencyKey: idempotencyKey)
         let (object, rows) = try JSONNode.reading { () throws(JSONError) in

@@ -15,7 +15,7 @@ struct ParkedCommand: AsyncParsableCommand {
                 --by ada@example.org --reason "router counted the cache twice"
             tollgate parked discard req-8 --by ada@example.org --reason "test traffic"
 
-            Usage is parked when its model has no price (UNPRICED_MODEL), or when its
+            What settled a hold is valued at what the hold had kept. Usage is parked when its model has no price (UNPRICED_MODEL), or when its
             counts contradict each other (INVALID_USAGE). Settling charges it once, at
             the prices of its event time; saying it again changes nothing.
             """,
@@ -86,13 +86,15 @@ struct ParkedList: AsyncParsableCommand {
         var table = Table(
             [
                 ("used", .left), ("account", .left), ("request", .left), ("provider, model", .left),
-                ("tokens", .right), ("why", .left),
+                ("tokens", .right), ("valued at", .right), ("why", .left),
             ], indent: "")
         for row in try answer.field("parked").array() {
             table.add([
                 try row.shown("event_time"), try row.shown("user_id"), try row.shown("request_id"),
                 "\(try row.shown("provider")) \(try row.shown("model"))",
-                Figures.grouped(try row.field("metadata").wide("tokens")), try row.shown("parked_reason"),
+                Figures.grouped(try row.field("metadata").wide("tokens")),
+                try row.optional("valued_at") == nil ? "-" : try row.credits("valued_at"),
+                try row.shown("parked_reason"),
             ])
         }
         var lines = [table.isEmpty ? "nothing is parked, or nothing that fits" : table.text]
@@ -104,6 +106,9 @@ struct ParkedList: AsyncParsableCommand {
             lines.append(
                 "\(Figures.grouped(open)) open in all (\(reasons.joined(separator: ", "))), the oldest since"
                     + " \(try answer.shown("oldest_recorded_at"))")
+            if try answer.nanocredits("valued_at") > 0 {
+                lines.append("their holds had kept \(try answer.credits("valued_at")) credits")
+            }
         }
         if try answer.optional("next_cursor") != nil {
             lines.append("more: --cursor \(try answer.shown("next_cursor"))")

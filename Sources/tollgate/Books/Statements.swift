@@ -10,6 +10,9 @@ struct Transactions: AsyncParsableCommand {
             tollgate transactions acme
             tollgate transactions acme --type deducted --since 2026-11-01 --limit 200
             tollgate transactions --output json | jq '.transactions[].amount'
+
+            Holds move no credit, and are left out: --holds shows them too, and --type
+            hold_opened, hold_extended, hold_voided or hold_expired shows only them.
             """)
 
     @OptionGroup var server: AdminOptions
@@ -45,11 +48,15 @@ struct Transactions: AsyncParsableCommand {
     @Option(help: "One request: its outcomes and what was done about it; or an idempotency key.")
     var reference: String?
 
+    @Flag(help: "Also what became of holds.")
+    var holds = false
+
     @Option(help: "The page after this cursor.")
     var cursor: String?
 
     func run() async throws {
         var query = [("limit", "\(limit)")]
+        if holds { query.append(("include", "holds")) }
         for (name, value) in [
             ("account", account), ("type", type), ("since", since), ("until", until), ("cursor", cursor),
             ("provider", provider), ("model", model), ("source", source), ("reference", reference),
@@ -97,9 +104,11 @@ extension Transactions {
     /// What an act was for: its source, the request it is about, who and why.
     static func act(_ row: JSONNode) throws(JSONError) -> String {
         var words: [String] = []
-        for key in ["source", "request_id", "from", "to", "by"] where try row.optional(key) != nil {
+        for key in ["source", "request_id", "hold_id", "from", "to", "by"] where try row.optional(key) != nil
+        {
             words.append((["from", "to", "by"].contains(key) ? "\(key) " : "") + (try row.shown(key)))
         }
+        if try row.optional("held") != nil { words.append("(\(try row.credits("held")) credits)") }
         let why = try row.shown("reason")
         if why != "-", !why.isEmpty { words.append("· \(why)") }
         return words.isEmpty ? "-" : words.joined(separator: " ")

@@ -58,6 +58,13 @@ struct Setting: Sendable {
         .loopback("admin.host", \.adminHost, "address of the HTTP API"),
         .whole("admin.port", \.adminPort, 0...65_535, "its port; 0 lets the system choose"),
 
+        .flag(
+            "accounts.auto_open", \.gateway.opensAccounts,
+            "whether the first report or hold of an unknown account opens it"),
+        .text(
+            "accounts.auto_open_tier", \.gateway.openedTier, "the tier of a platform rule, such as trial",
+            "tier of an organisation that is opened so"),
+
         .whole(
             "ledger.ids_max", \.gateway.idsMax, 1_024...LedgerLimits.idsMax,
             "request ids remembered in memory, about 40 bytes each; beyond it history is asked"),
@@ -80,6 +87,9 @@ struct Setting: Sendable {
             "checkpoint.interval_seconds", \.gateway.checkpointInterval, 1...3_600,
             "time between two checkpoints"),
 
+        .percentages(
+            "events.thresholds", \.gateway.thresholds,
+            "how much of a period's credit is used up when an event tells of it; nothing for none"),
         .seconds(
             "quotes.valid_seconds", \.gateway.quoteValid, 1...86_400,
             "how long a quote's token pins its prices"),
@@ -162,6 +172,16 @@ extension Setting {
             show: { $0[keyPath: path] })
     }
 
+    private static func flag(_ key: String, _ path: Path<Bool>, _ meaning: String) -> Setting {
+        Setting(
+            key: key, meaning: meaning,
+            read: { (text, settings) throws(SettingProblem) in
+                guard let value = Bool(text) else { throw SettingProblem(expected: "true or false") }
+                settings[keyPath: path] = value
+            },
+            show: { String($0[keyPath: path]) })
+    }
+
     /// An address that only this machine reaches.
     private static func loopback(_ key: String, _ path: Path<String>, _ meaning: String) -> Setting {
         Setting(
@@ -231,6 +251,23 @@ extension Setting {
                 settings[keyPath: path] = .seconds(value)
             },
             show: { String($0[keyPath: path].components.seconds) })
+    }
+
+    private static func percentages(_ key: String, _ path: Path<[Int]>, _ meaning: String) -> Setting {
+        Setting(
+            key: key, meaning: meaning,
+            read: { (text, settings) throws(SettingProblem) in
+                let parts = text.split(separator: ",").map { $0.trimmingPrefix(while: { $0 == " " }) }
+                let values = parts.compactMap { Int($0) }
+                guard values.count == parts.count, values.allSatisfy({ (1...100).contains($0) }),
+                    zip(values, values.dropFirst()).allSatisfy({ $0 < $1 })
+                else {
+                    throw SettingProblem(
+                        expected: "percentages from 1 to 100 in ascending order, such as 75,90,100")
+                }
+                settings[keyPath: path] = values
+            },
+            show: { $0[keyPath: path].map(String.init).joined(separator: ",") })
     }
 
     /// `65536`, `64 KiB`, `64MiB`, `1 GiB`.

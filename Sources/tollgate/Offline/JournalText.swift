@@ -110,6 +110,9 @@ struct JournalText {
             object["kind"] = .string("hold \(hold.state.name), \(Nanocredits(hold.amount).text) released")
             object["account"] = .string(hold.path.text)
             object["request_id"] = .string(hold.id.text)
+        case .budgetCrossed(let crossed):
+            object["kind"] = .string("budget \(crossed.name.text) exceeded")
+            object["account"] = .string(crossed.path.text)
         case .budgetSet(let budget):
             object["kind"] = .string("budget \(budget.isRemoved ? "removed" : "set"), \(budget.name.text)")
             object["account"] = .string(budget.path.text)

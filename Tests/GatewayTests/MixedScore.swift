@@ -1,0 +1,216 @@
+// The score of the mixed acts: what one organisation's wallets, holds and budgets come to, kept from the answers
+// alone and without the ledger's code.
+//
+// What the score cannot know is which grants were spent when they expired. It knows their amounts and their
+// time: a balance that is lower than the answers made it is allowed for by grants that were due, at most by what
+// they were, and the sum must be what the wallet says has expired.
+
+import Ledger
+import Pricing
+
+/// A grant that a wallet was given.
+struct ScoredGrant {
+    var sequence: UInt64
+    var amount: Int64
+    var expiresAt: Int64
+}
+
+/// What one wallet has.
+struct ScoredWallet {
+    var balance: Int64 = 0
+    var charged: Int64 = 0
+    var expired: Int64 = 0
+    var overdraft: Int64 = 0
+    var isUnlimited = false
+    var grants: [ScoredGrant] = []
+}
+
+/// An open hold.
+struct ScoredHold {
+    var account: String
+    var source: CredentialSource
+    var amount: Int64
+    var expiresAt: Int64
+    /// What it says it is for; nothing where it has only an amount.
+    var tokens: Int64 = 0
+    var provider = ""
+    var model = ""
+}
+
+/// A budget and what was counted in its window.
+struct ScoredBudget {
+    var terms: BudgetTerms
+    var used: Int64 = 0
+    var windowEnd: Int64
+
+    func matches(_ provider: String, _ model: String) -> Bool {
+        func fits(_ filter: [UInt8], _ name: String) -> Bool {
+            filter.isEmpty || String(decoding: filter, as: UTF8.self).lowercased() == name.lowercased()
+        }
+        return fits(terms.provider, provider) && fits(terms.model, model)
+    }
+
+    func share(cost: Int64, tokens: Int64, requests: Int64) -> Int64 {
+        switch terms.metric {
+        case .cost: cost
+        case .tokens: tokens
+        case .requests: requests
+        }
+    }
+}
+
+/// What stands of a request id.
+struct ScoredOutcome {
+    var sequence: UInt64
+    var charge: Int64
+    var state: ReceiptState
+    var refunded: Int64 = 0
+}
+
+/// The score of one organisation.
+struct MixedScore {
+    /// Account to the wallet that pays for it.
+    let payers: [String: String]
+    var wallets: [String: ScoredWallet] = [:]
+    var statuses: [String: AccountStatus] = [:]
+    var holds: [String: ScoredHold] = [:]
+    var budgets: [String: [String: ScoredBudget]] = [:]
+    var outcomes: [String: ScoredOutcome] = [:]
+    /// What does not add up.
+    var problems: [String] = []
+    var now: Int64 = 0
+
+    init(payers: [String: String]) {
+        self.payers = payers
+        for (account, wallet) in payers {
+            statuses[account] = .active
+            if account == wallet { wallets[account] = ScoredWallet() }
+        }
+    }
+
+    mutating func problem(_ text: String) {
+        if problems.count < 20 { problems.append(text) }
+    }
+
+    func payer(_ account: String) -> String { payers[account] ?? account }
+
+    /// The account and those above it.
+    static func path(_ account: String) -> [String] {
+        let segments = account.split(separator: "/")
+        return (1...segments.count).reversed().map { segments.prefix($0).joined(separator: "/") }
+    }
+
+    func isActive(_ account: String) -> Bool {
+        Self.path(account).allSatisfy { statuses[$0] == .active }
+    }
+
+    func isClosed(_ account: String) -> Bool {
+        Self.path(account).contains { statuses[$0] == .closed }
+    }
+
+    // MARK: Wallets
+
+    /// What open holds keep of a wallet.
+    func held(_ wallet: String) -> Int64 {
+        holds.values.reduce(0) { $0 + (payer($1.account) == wallet ? $1.amount : 0) }
+    }
+
+    /// Moves a balance, and compares what it comes to; grants that were due may have made it less.
+    mutating func move(_ wallet: String, by amount: Int64, to balance: Int64, _ what: String) {
+        wallets[wallet, default: ScoredWallet()].balance += amount
+        see(wallet, balance, what)
+    }
+
+    /// Compares a balance that was answered after grants that were due had ended.
+    mutating func see(_ name: String, _ balance: Int64, _ what: String) {
+        guard var wallet = wallets[name] else { return problem("\(what): \(name) owns no wallet") }
+        let due = wallet.grants.filter { $0.expiresAt <= now }
+        wallet.grants.removeAll { $0.expiresAt <= now }
+        let ended = wallet.balance - balance
+        if ended < 0 || ended > due.reduce(0, { $0 + $1.amount }) {
+            problem(
+                "\(what): \(name) has \(balance), by the score \(wallet.balance) and \(due.count) grants were due"
+            )
+        }
+        wallet.expired += ended
+        wallet.balance = balance
+        wallets[name] = wallet
+    }
+
+    /// Compares what may be spent, as the answer to a hold says it.
+    mutating func see(_ wallet: String, available: Int64, _ what: String) {
+        guard let found = wallets[wallet] else { return problem("\(what): \(wallet) owns no wallet") }
+        see(wallet, available + held(wallet) - found.overdraft, what)
+    }
+
+    // MARK: Holds and budgets
+
+    /// Moves the time on: leases end.
+    mutating func advance(to time: Int64) {
+        now = time
+        holds = holds.filter { $0.value.expiresAt > time }
+    }
+
+    /// Counts a charge in the budgets on the account's way up.
+    mutating func count(
+        _ account: String, _ provider: String, _ model: String, cost: Int64, tokens: Int64, requests: Int64
+    ) {
+        for level in Self.path(account) {
+            for (name, var budget) in budgets[level] ?? [:] where budget.matches(provider, model) {
+                roll(&budget)
+                budget.used += budget.share(cost: cost, tokens: tokens, requests: requests)
+                budgets[level]?[name] = budget
+            }
+        }
+    }
+
+    private func roll(_ budget: inout ScoredBudget) {
+        guard now >= budget.windowEnd else { return }
+        budget.used = 0
+        budget.windowEnd = Self.windowEnd(budget.terms, now)
+    }
+
+    static func windowEnd(_ terms: BudgetTerms, _ now: Int64) -> Int64 {
+        terms.window.range(containing: Timestamp(microseconds: now), anchorDay: terms.anchorDay).end
+            .microseconds
+    }
+
+    mutating func set(_ terms: BudgetTerms, of account: String) {
+        let name = String(decoding: terms.name, as: UTF8.self)
+        var budget = ScoredBudget(terms: terms, windowEnd: Self.windowEnd(terms, now))
+        if let old = budgets[account]?[name], old.terms.window == terms.window,
+            old.terms.metric == terms.metric, old.terms.anchorDay == terms.anchorDay,
+            old.terms.provider == terms.provider, old.terms.model == terms.model
+        {
+            (budget.used, budget.windowEnd) = (old.used, old.windowEnd)
+        }
+        budgets[account, default: [:]][name] = budget
+    }
+
+    /// What a budget has counted now.
+    func used(_ budget: ScoredBudget) -> Int64 { now >= budget.windowEnd ? 0 : budget.used }
+
+    /// What open holds keep of a budget.
+    func held(_ budget: ScoredBudget, of account: String) -> Int64 {
+        holds.values.reduce(0) { sum, hold in
+            guard Self.path(hold.account).contains(account), budget.matches(hold.provider, hold.model) else {
+                return sum
+            }
+            return sum + budget.share(cost: hold.amount, tokens: hold.tokens, requests: 1)
+        }
+    }
+
+    /// The hard budget that a hold which was opened stands above, if there is one.
+    func exceeded(by hold: ScoredHold) -> String? {
+        for level in Self.path(hold.account) {
+            for (name, budget) in budgets[level] ?? [:]
+            where budget.terms.isHard && budget.matches(hold.provider, hold.model) {
+                let share = budget.share(cost: hold.amount, tokens: hold.tokens, requests: 1)
+                if share > 0, used(budget) + held(budget, of: level) > budget.terms.limit {
+                    return "\(level) \(name)"
+                }
+            }
+        }
+        return nil
+    }
+}
