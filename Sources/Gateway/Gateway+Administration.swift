@@ -107,7 +107,7 @@ extension Gateway {
             case .path(let fault): throw fault
             case .refused(let refusal): return .refused(refusal)
             case .store, .pricing, .rules, .busy, .noCatalogue, .catalogueChanged, .act, .noCharge,
-                .nothingCharged:
+                .nothingCharged, .letGo:
                 return .refused(Refusal(.overloaded))
             }
         }

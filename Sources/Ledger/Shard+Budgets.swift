@@ -116,6 +116,7 @@ extension ShardState {
         lastBudget = max(lastBudget, row.number)
         budgetTexts[row.number] = texts
         var isKnown = false
+        var filteredChange = 0
         changeBudgets(of: account) { old in
             guard old.number == row.number else { return }
             isKnown = true
@@ -126,9 +127,10 @@ extension ShardState {
             {
                 (new.used, new.windowEnd, new.since) = (old.used, old.windowEnd, old.since)
             }
-            filteredBudgets += (new.isFiltered ? 1 : 0) - (old.isFiltered ? 1 : 0)
+            filteredChange = (new.isFiltered ? 1 : 0) - (old.isFiltered ? 1 : 0)
             old = new
         }
+        filteredBudgets += filteredChange
         if isKnown { return }
         budgetCount += 1
         if row.isFiltered { filteredBudgets += 1 }
@@ -145,7 +147,9 @@ extension ShardState {
         let side = accounts[account].side
         guard side != AccountRow.none else { return }
         budgetTexts[number] = nil
-        forEachBudget(of: account) { if $0.number == number, $0.isFiltered { filteredBudgets -= 1 } }
+        var filteredCount = 0
+        forEachBudget(of: account) { if $0.number == number, $0.isFiltered { filteredCount += 1 } }
+        filteredBudgets -= filteredCount
         if sides[side].budget.number == number {
             let next = sides[side].budget.next
             sides[side].budget = next == AccountRow.none ? .none : budgets[next]

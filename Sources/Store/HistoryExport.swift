@@ -142,7 +142,7 @@ extension HistoryStore {
                 """
                 SELECT r.day, r.number, r.part, n.account, n.provider, n.model, n.credential_source,
                     \(UsageSums.columns.map { "r.\($0.name)" }.joined(separator: ", "))
-                FROM rollups r JOIN rollup_names n USING (number)
+                FROM rollups r CROSS JOIN rollup_names n ON n.number = r.number
                 WHERE (r.day, r.number, r.part) > (?1, ?2, ?3) AND r.day < ?4
                 ORDER BY r.day, r.number, r.part
                 """)

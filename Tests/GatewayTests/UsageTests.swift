@@ -23,7 +23,7 @@ struct UsageTests {
     /// A gateway with charges, a hold that was settled, and parked usage: one open, one given up.
     private func lived() async throws -> Gateway {
         let gateway = try openGateway(directory)
-        await openAccount(gateway, credits: 100)
+        await openAccount(gateway, credits: 1_000)
         var reports = (0..<20).map { TestReport(id: "charged-\($0)", cacheReadTokens: 10) }
         reports += [TestReport(id: "open", model: "gpt-new"), TestReport(id: "given up", model: "gpt-new")]
         _ = try await report(reports, to: gateway)
