@@ -116,7 +116,7 @@ extension ShardState {
         lastBudget = max(lastBudget, row.number)
         budgetTexts[row.number] = texts
         var isKnown = false
-        var filteredChange = 0
+        var filters = 0
         changeBudgets(of: account) { old in
             guard old.number == row.number else { return }
             isKnown = true
@@ -127,10 +127,10 @@ extension ShardState {
             {
                 (new.used, new.windowEnd, new.since) = (old.used, old.windowEnd, old.since)
             }
-            filteredChange = (new.isFiltered ? 1 : 0) - (old.isFiltered ? 1 : 0)
+            filters += (new.isFiltered ? 1 : 0) - (old.isFiltered ? 1 : 0)
             old = new
         }
-        filteredBudgets += filteredChange
+        filteredBudgets += filters
         if isKnown { return }
         budgetCount += 1
         if row.isFiltered { filteredBudgets += 1 }
@@ -147,9 +147,9 @@ extension ShardState {
         let side = accounts[account].side
         guard side != AccountRow.none else { return }
         budgetTexts[number] = nil
-        var filteredCount = 0
-        forEachBudget(of: account) { if $0.number == number, $0.isFiltered { filteredCount += 1 } }
-        filteredBudgets -= filteredCount
+        var filters = 0
+        forEachBudget(of: account) { if $0.number == number, $0.isFiltered { filters += 1 } }
+        filteredBudgets -= filters
         if sides[side].budget.number == number {
             let next = sides[side].budget.next
             sides[side].budget = next == AccountRow.none ? .none : budgets[next]
