@@ -87,6 +87,7 @@ final class AdminDesk: Sendable {
         case .calculateBYOK: try await calculateBYOK(request)
         case .calculateComparison: try await calculateComparison(request)
         case .usageSummary: try await usageSummary(request)
+        case .export: try await export(request)
         case .parkedUsage: try await parkedUsage(request)
         case .settleParked: try await settleParked(request)
         case .discardParked: try await discardParked(request)

@@ -50,6 +50,9 @@ public enum AdminLimits {
     /// Groups of a summary of usage, and how many without a wish.
     public static let usageGroupsMax = 10_000
     public static let usageGroupsDefault = 1_000
+    /// Rows that one page of an export looks at, and how many without a wish.
+    public static let exportRowsMax = 20_000
+    public static let exportRowsDefault = 5_000
 
     public static let idempotencyKeyBytesMax = 128
     public static let requestIDBytesMax = 128

@@ -146,6 +146,7 @@ extension HTTPField.Name {
     }
 
     static let xRequestID = known("x-request-id")
+    static let xNextCursor = known("x-next-cursor")
     /// The first `Host` becomes the request's authority; a second one stays among the fields.
     static let secondHost = known("host")
     static let idempotencyKey = known("idempotency-key")

@@ -63,6 +63,8 @@ enum RequestProblem: Error, Sendable {
     case noPreview(String)
     case notCSV(contentType: String?)
     case nothingCharged(UsageState)
+    /// What would explain a charge was let go.
+    case letGo
 
     init(_ error: AdministrationError, account: String) {
         switch error {
@@ -77,6 +79,7 @@ enum RequestProblem: Error, Sendable {
         case .act(let problem): self = .act(problem, account: account)
         case .noCharge(let lag): self = .noCharge(lag: lag)
         case .nothingCharged(let state): self = .nothingCharged(state)
+        case .letGo: self = .letGo
         }
     }
 }
@@ -144,6 +147,11 @@ extension RequestProblem {
                     + (found.map { "found \($0.prefix(200))" } ?? "there is no content-type"),
                 param: "content-type")
         case .nothingCharged(let state): Self.nothingCharged(state)
+        case .letGo:
+            Account(
+                status: 410, code: "RECORD_LET_GO",
+                message: "the record of this request is older than history.retention_days and was let go; its"
+                    + " charge stands in GET /api/v1/credits/transactions?reference=", param: "request_id")
         case .noRoute(let path):
             Account(
                 status: 404, code: "NOT_FOUND",

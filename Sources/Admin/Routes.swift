@@ -21,7 +21,7 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     case importCatalogue, approveCatalogue
     case receipt
     case quote, calculatePlatform, calculateBYOK, calculateComparison
-    case usageSummary
+    case usageSummary, export
     case parkedUsage, settleParked, discardParked
     case events
     case listBudgets, setBudget, removeBudget
@@ -136,6 +136,7 @@ struct Route: Sendable {
         Route(.post, "/api/v1/pricing/calculate/byok", .calculateBYOK),
         Route(.post, "/api/v1/pricing/calculate/comparison", .calculateComparison),
         Route(.get, "/api/v1/usage/summary", .usageSummary),
+        Route(.get, "/api/v1/export/{}", .export),
         Route(.get, "/api/v1/usage/parked", .parkedUsage),
         Route(.post, "/api/v1/usage/parked/settle", .settleParked),
         Route(.post, "/api/v1/usage/parked/discard", .discardParked),

@@ -188,7 +188,7 @@ extension UsageRow {
     }
 
     /// The tags of the record; none where its content cannot be read, which `receipts` reports as damage.
-    private var tags: JSONObject {
+    var tags: JSONObject {
         content.withView { content in
             var object = JSONObject()
             do throws(UnpackingError) {
@@ -228,6 +228,13 @@ extension CreditRow {
         object["idempotency_key"] = .word(idempotencyKey.text)
         object["sequence"] = .integer(sequence)
         object["created_at"] = .instant(recordedAt)
+        return object
+    }
+
+    /// The details without what only the gateway reads.
+    var exportDetails: JSONObject {
+        var object = JSONObject()
+        for member in parsedDetails.members where member.key != "digest" { object[member.key] = member.value }
         return object
     }
 

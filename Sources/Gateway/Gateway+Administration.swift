@@ -28,6 +28,8 @@ public enum AdministrationError: Error, Sendable {
     /// No charge of the organisation has this request id, as far as the history has come; `lag` entries are
     /// on their way.
     case noCharge(lag: UInt64)
+    /// The record of this request was let go after `history.retention_days`; its figures are there.
+    case letGo
     /// The request charged nothing that could be given back, and why.
     case nothingCharged(UsageState)
 }
@@ -105,7 +107,7 @@ extension Gateway {
             case .path(let fault): throw fault
             case .refused(let refusal): return .refused(refusal)
             case .store, .pricing, .rules, .busy, .noCatalogue, .catalogueChanged, .act, .noCharge,
-                .nothingCharged:
+                .nothingCharged, .letGo:
                 return .refused(Refusal(.overloaded))
             }
         }

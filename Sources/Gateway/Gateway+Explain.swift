@@ -68,6 +68,7 @@ extension Gateway {
             try history.usage(requestID: requestID, organisation: organisation)
         }
         guard let row = found else { return nil }
+        guard row.figures.flags & UsageFigures.isLetGo == 0 else { throw .letGo }
         do {
             let details = try row.extra.withView { extra in try OutcomeDetails(reading: extra) }
             let parked = try storing { () throws(StoreError) in

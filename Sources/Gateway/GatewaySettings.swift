@@ -25,6 +25,9 @@ public struct GatewaySettings: Sendable {
     /// which the journal may have to wait for.
     public var checkpointRowsAtOnce = 8_192
 
+    /// Days after which usage keeps its figures only; 0 for never.
+    public var historyRetentionDays = 0
+
     /// Whether a report or a hold for an account that is not there opens it.
     public var opensAccounts = false
     /// The tier of an organisation that is opened so.

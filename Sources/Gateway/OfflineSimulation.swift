@@ -76,6 +76,7 @@ extension AdministrationError: CustomStringConvertible {
         case .noCatalogue(let number): "there is no catalogue version \(number)"
         case .catalogueChanged: "what was to be approved is not what is there"
         case .act(let problem): "\(problem)"
+        case .letGo: "the record of this request was let go"
         case .noCharge: "no request of this account has this id"
         case .nothingCharged(let state): "the request is \(state.transactionType)"
         }

@@ -51,6 +51,7 @@ final class Workers: Sendable {
         var traffic = LiveTraffic(
             lsn: gateway.journal.durableLSN, nanoseconds: gateway.clock.monotonicNanoseconds())
         var stopsAt: UInt64?
+        var retention = Retention()
         while true {
             let isLast = isStopping.load(ordering: .sequentiallyConsistent)
             if isAbandoned.load(ordering: .sequentiallyConsistent) { return }
@@ -70,7 +71,8 @@ final class Workers: Sendable {
                 let wrote = try worker.step()
                 backOff = .milliseconds(100)
                 gateway.updateOverload()
-                if wrote { continue }
+                let letGo = isLast ? false : try retention.step(gateway)
+                if wrote || letGo { continue }
                 if isLast { return }
                 _ = historyWakeup.wait(timeout: .milliseconds(20))
             } catch StoreError.retryLater(let failure) {

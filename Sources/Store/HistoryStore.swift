@@ -137,7 +137,7 @@ public final class HistoryStore: Sendable {
     /// Copies the WAL into the file when it has grown, so that it starts again from its beginning.
     ///
     /// Readers are waited for only when it has grown far; one in the way is no error.
-    private func copyWAL(_ database: Database) throws(StoreError) {
+    func copyWAL(_ database: Database) throws(StoreError) {
         let written = pagesWritten(database) * Int64(HistorySchema.schema.pageBytes)
         let bytes = state.withLock { state in
             state.walBytes += written

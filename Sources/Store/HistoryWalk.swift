@@ -53,7 +53,9 @@ public final class HistoryWalk {
         nextID = firstID
         lastID = ids?.upperBound ?? 0
         rowCount = max(0, lastID - firstID + 1)
-        let content = hasContent ? "content" : "CASE WHEN state = 2 THEN content END"
+        // What was let go has no record any more, whatever is kept of it.
+        let isThere = "flags & \(UsageFigures.isLetGo) = 0" + (hasContent ? "" : " AND state = 2")
+        let content = "CASE WHEN \(isThere) THEN content END"
         sql = """
             SELECT id, event_time, id_low, id_high, state, credential_source, account, wallet, provider, model,
                 tier, base_cost_picodollars, fee_nanocredits, charge_nanocredits, \(content)

@@ -41,7 +41,7 @@ struct Tollgate: AsyncParsableCommand {
                 name: "Administration (HTTP):",
                 subcommands: [
                     Credits.self, Accounts.self, BudgetsCommand.self, Transactions.self, UsageCommand.self,
-                    EventsCommand.self, Explain.self,
+                    ExportCommand.self, EventsCommand.self, Explain.self,
                     ParkedCommand.self,
                     RulesCommand.self, Simulate.self, ShadowCommand.self,
                     CatalogCommand.self, Status.self,

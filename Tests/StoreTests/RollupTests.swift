@@ -32,16 +32,15 @@ struct RollupTests {
     /// A row of some account, model, state and day.
     private func usage(_ number: UInt64, _ generator: inout SeededGenerator) -> TestUsage {
         var usage = makeUsage(number)
-        usage.account = ["acme", "acme/search", "acme/search/alice", "acme2"].randomElement(
-            using: &generator)!
+        usage.account = ["acme", "acme/search", "acme/search/alice", "acme2"].pick(&generator)
         usage.wallet = ""
-        usage.provider = ["openai", "anthropic"].randomElement(using: &generator)!
-        usage.model = ["small", "large", ""].randomElement(using: &generator)!
+        usage.provider = ["openai", "anthropic"].pick(&generator)
+        usage.model = ["small", "large", ""].pick(&generator)
         usage.figures.credentialSource = UInt8.random(in: 0...2, using: &generator)
         usage.figures.eventTime =
             Int64.random(in: -2...3, using: &generator) * UsageDay.microseconds
             + Int64.random(in: 0..<UsageDay.microseconds, using: &generator)
-        usage.figures.state = UsageState.allCases.randomElement(using: &generator)!
+        usage.figures.state = UsageState.allCases.pick(&generator)
         usage.figures.counts.cacheReadTokens = Int64.random(in: 0...5, using: &generator)
         usage.figures.baseCostPicodollars = Int64.random(in: 0...1_000, using: &generator)
         usage.figures.fee = Int64.random(in: 0...1_000, using: &generator)

@@ -19,13 +19,13 @@ struct SummaryTests {
         var generator = SeededGenerator(seed: 51)
         rows = (1...400).map { number in
             var usage = makeUsage(UInt64(number))
-            usage.account = Self.accounts.randomElement(using: &generator)!
+            usage.account = Self.accounts.pick(&generator)
             usage.wallet = ""
-            usage.provider = ["openai", "anthropic"].randomElement(using: &generator)!
-            usage.model = ["small", "large"].randomElement(using: &generator)!
+            usage.provider = ["openai", "anthropic"].pick(&generator)
+            usage.model = ["small", "large"].pick(&generator)
             usage.figures.credentialSource = UInt8.random(in: 1...2, using: &generator)
             usage.figures.eventTime =
-                [-1, 0, 3, 40].randomElement(using: &generator)! * UsageDay.microseconds + Int64(number)
+                [-1, 0, 3, 40].pick(&generator) * UsageDay.microseconds + Int64(number)
             usage.figures.charge = Int64.random(in: 0...1_000, using: &generator)
             return usage
         }

@@ -58,6 +58,13 @@ struct SeededGenerator: RandomNumberGenerator {
     }
 }
 
+extension Array {
+    /// One of the elements, of which there is at least one.
+    func pick(_ generator: inout SeededGenerator) -> Element {
+        self[Int.random(in: indices, using: &generator)]
+    }
+}
+
 let testIdentity = DirectoryIdentity(id: "6f1c0f0e-directory", creditValue: "0.001", shardCount: 8)
 let testHashKey = HashKey(first: 11, second: 22)
 

@@ -20,6 +20,8 @@ struct AdminClient: Sendable {
         var body: [UInt8]
         /// The version that the answer says it is, for `If-Match`.
         var tag: String?
+        /// Where a page behind this one begins.
+        var nextCursor: String?
     }
 
     /// A document, or words for what went wrong: `CommandFailure.negative` when the gateway says no,
@@ -56,6 +58,13 @@ struct AdminClient: Sendable {
         if (200..<300).contains(answer.status) { return answer.body }
         _ = try document(answer)
         return []
+    }
+
+    /// A page of text, with where the next one begins.
+    func page(_ path: String, query: [(String, String)]) async throws(CommandFailure) -> Answer {
+        let answer = try await answer(.GET, Self.target(path, query))
+        if !(200..<300).contains(answer.status) { _ = try document(answer) }
+        return answer
     }
 
     func patch(_ path: String, _ body: JSONObject) async throws(CommandFailure) -> JSONNode {
@@ -212,6 +221,7 @@ private final class Exchange: ChannelInboundHandler {
         switch unwrapInboundIn(data) {
         case .head(let head):
             answer.status = Int(head.status.code)
+            answer.nextCursor = head.headers.first(name: "x-next-cursor")
             answer.tag = head.headers.first(name: "etag").map { $0.filter { $0 != "\"" } }
         case .body(let part):
             guard answer.body.count + part.readableBytes <= AdminClient.answerBytesMax else {

@@ -80,6 +80,9 @@ struct Setting: Sendable {
         .size(
             "journal.staged_bytes_max", \.gateway.stagedBytesMax, 1 << 20...1 << 34,
             "entries waiting for the journal above which connections are not read"),
+        .whole(
+            "history.retention_days", \.gateway.historyRetentionDays, 0...36_500,
+            "days after which usage keeps its figures only, without tags and explanation; 0 for never"),
         .seconds(
             "checkpoint.interval_seconds", \.gateway.checkpointInterval, 1...3_600,
             "time between two checkpoints"),

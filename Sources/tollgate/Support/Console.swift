@@ -21,7 +21,13 @@ enum Console {
     /// Says what went wrong.
     static func error(_ text: String, named: Bool = true) {
         guard !text.isEmpty else { return }
-        let line = Array((named ? "tollgate: \(text)\n" : "\(text)\n").utf8)
+        error(bytes: Array((named ? "tollgate: \(text)\n" : "\(text)\n").utf8))
+    }
+
+    /// Draws progress where answers do not go.
+    static func progress(_ text: String) { error(bytes: Array(text.utf8)) }
+
+    private static func error(bytes line: [UInt8]) {
         var done = 0
         while done < line.count {
             let written = unsafe line.withUnsafeBytes { bytes in
