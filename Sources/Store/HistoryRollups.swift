@@ -155,20 +155,22 @@ extension RollupBatch {
         var upsert = try Statement(database, .history, RollupTables.upsert)
         for (day, number, index) in order {
             var left = entries[index].sums
-            repeat {
+            while !left.isWithin(Self.partBound) {
                 let part = left.takePart(bound: Self.partBound)
                 try Self.add(part, day: day, number: number, database, &upsert)
-            } while left != UsageSums()
+            }
+            try Self.add(left, day: day, number: number, database, &upsert)
         }
         return fresh
     }
 
     private static func add(
-        _ part: [Int64], day: Int64, number: Int64, _ database: Database, _ upsert: inout Statement
+        _ part: UsageSums, day: Int64, number: Int64, _ database: Database, _ upsert: inout Statement
     ) throws(StoreError) {
         upsert.bind(day, at: 1)
         upsert.bind(number, at: 2)
-        for (index, sum) in part.enumerated() { upsert.bind(sum, at: CInt(index + 4)) }
+        let values = part.values
+        for index in values.indices { upsert.bind(values[index], at: CInt(index + 4)) }
         var place: Int64 = 0
         repeat {
             upsert.bind(place, at: 3)

@@ -89,13 +89,31 @@ public struct UsageSums: Hashable, Sendable {
         allowanceUsed += Int128(statement.integer(first + 10))
     }
 
+    /// Whether every sum is within ±`bound`.
+    func isWithin(_ bound: Int64) -> Bool {
+        let range = -Int128(bound)...Int128(bound)
+        return range.contains(requests) && range.contains(parked) && range.contains(settled)
+            && range.contains(discarded) && range.contains(inputTokens) && range.contains(outputTokens)
+            && range.contains(cacheReadTokens) && range.contains(baseCostPicodollars)
+            && range.contains(fee) && range.contains(charge) && range.contains(allowanceUsed)
+    }
+
+    /// The sums in the order of `columns`; stops the process if one does not fit.
+    var values: InlineArray<11, Int64> {
+        [
+            Int64(requests), Int64(parked), Int64(settled), Int64(discarded), Int64(inputTokens),
+            Int64(outputTokens), Int64(cacheReadTokens), Int64(baseCostPicodollars), Int64(fee),
+            Int64(charge), Int64(allowanceUsed),
+        ]
+    }
+
     /// Takes off a part of which every sum is within ±`bound`; what is left is zero when all were.
-    mutating func takePart(bound: Int64) -> [Int64] {
-        var part = [Int64](repeating: 0, count: Self.columns.count)
-        for (index, column) in Self.columns.enumerated() {
-            let taken = Int64(clamping: min(max(self[keyPath: column.path], -Int128(bound)), Int128(bound)))
-            part[index] = taken
-            self[keyPath: column.path] -= Int128(taken)
+    mutating func takePart(bound: Int64) -> UsageSums {
+        var part = UsageSums()
+        for (_, path) in Self.columns {
+            let taken = min(max(self[keyPath: path], -Int128(bound)), Int128(bound))
+            part[keyPath: path] = taken
+            self[keyPath: path] -= taken
         }
         return part
     }
