@@ -23,7 +23,7 @@ final class HistoryWorker {
 
     /// Rows of one transaction: large enough that its sync is nothing beside it, small enough that the
     /// history is never far behind what was written.
-    private static let rowsAtOnce = 50_000
+    private static let rowsAtOnce = 200_000
 
     init(_ gateway: Gateway) throws(JournalError) {
         self.gateway = gateway
