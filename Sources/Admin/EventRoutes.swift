@@ -26,6 +26,7 @@ extension AdminDesk {
             }
             filter.type = type
         }
+        try await catchUp()
         let (gateway, wanted) = (gateway, filter)
         let events = try await reading { () throws(AdministrationError) in try gateway.events(wanted) }
         let source = gateway.eventSource

@@ -336,7 +336,9 @@ extension ShardState {
                 guard amount > 0, sum > Int128(budget.limit) else { return }
                 let end = budget.used(at: time) == 0 && budget.windowEnd <= time ? time : budget.windowEnd
                 let wait = budget.window == .total ? 0 : (end.microseconds - time.microseconds) / 1_000 + 1
-                fault = Refusal(.budgetExceeded, field: .budget, found: budget.limit, expected: wait)
+                fault = Refusal(
+                    .budgetExceeded, field: budget.metric == .cost ? .costBudget : .budget,
+                    found: budget.limit, expected: wait)
             }
             current = accounts[current].parent
         }

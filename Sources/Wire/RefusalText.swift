@@ -96,7 +96,12 @@ extension Refusal {
             text.append(" are available: grant credits, or ask for less")
         case .budgetExceeded:
             text.append("this would go above a hard budget of ")
-            text.append(decimal: found)
+            if field == .costBudget {
+                text.append(credits: found)
+                text.append(" credits")
+            } else {
+                text.append(decimal: found)
+            }
             text.append(
                 expected > 0
                     ? " for its window: it opens again after retry_after_ms, or raise the budget"

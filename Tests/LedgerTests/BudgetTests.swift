@@ -77,7 +77,7 @@ struct BudgetTests {
         try house.budget(of: "acme/team", limit: 100)
         #expect(house.hold(HoldOrder("h1", of: "acme/team/ada", amount: 60)).receipt != nil)
         let refusal = try #require(house.hold(HoldOrder("h2", of: "acme/team/ada", amount: 41)).refusal)
-        #expect(refusal.reason == .budgetExceeded && refusal.field == .budget && refusal.found == 100)
+        #expect(refusal.reason == .budgetExceeded && refusal.field == .costBudget && refusal.found == 100)
         // The day of the tests begins at midnight.
         #expect(refusal.expected == 86_400_000 + 1)
         #expect(house.hold(HoldOrder("h2", of: "acme/team/ada", amount: 40)).receipt != nil)
