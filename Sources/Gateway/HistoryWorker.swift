@@ -24,6 +24,8 @@ final class HistoryWorker {
     /// Rows of one transaction: large enough that its sync is nothing beside it, small enough that the
     /// history is never far behind what was written.
     private static let rowsAtOnce = 200_000
+    /// After so many rows, and again after as many more, it is asked whether live traffic wants the processor.
+    private static let rowsBetweenLooks = 50_000
 
     init(_ gateway: Gateway) throws(JournalError) {
         self.gateway = gateway
@@ -33,14 +35,17 @@ final class HistoryWorker {
 
     /// Writes what is durable and not yet in the history, at most one transaction of it. Returns whether
     /// there was anything.
-    func step() throws -> Bool {
+    ///
+    /// - Parameter standsAside: whether the transaction should end early, because the traffic is busy.
+    func step(standsAside: () -> Bool) throws -> Bool {
         guard let first = try reader.next() else { return false }
         var lastSequences: [Int: UInt64] = [:]
         var failure: (any Error)?
         do {
             try gateway.history.append { (writer) throws(StoreError) in
                 do {
-                    return try fill(&writer, from: first, lastSequences: &lastSequences)
+                    return try fill(
+                        &writer, from: first, lastSequences: &lastSequences, standsAside: standsAside)
                 } catch let error as StoreError {
                     throw error
                 } catch {
@@ -63,13 +68,19 @@ final class HistoryWorker {
     /// Adds batches until the transaction is large enough or nothing more is durable. Returns the LSN that
     /// is covered.
     private func fill(
-        _ writer: inout HistoryWriter, from first: JournalBatch, lastSequences: inout [Int: UInt64]
+        _ writer: inout HistoryWriter, from first: JournalBatch, lastSequences: inout [Int: UInt64],
+        standsAside: () -> Bool
     ) throws -> UInt64 {
         var batch = first
+        var nextLook = Self.rowsBetweenLooks
         while true {
             try add(batch, to: &writer, lastSequences: &lastSequences)
             let covered = batch.lastLSN
             if writer.rowCount >= Self.rowsAtOnce { return covered }
+            if writer.rowCount >= nextLook {
+                if standsAside() { return covered }
+                nextLook = writer.rowCount + Self.rowsBetweenLooks
+            }
             guard let next = try reader.next() else { return covered }
             batch = next
         }

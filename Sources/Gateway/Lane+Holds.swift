@@ -9,20 +9,9 @@ extension Lane {
     /// that it says.
     public mutating func prepare(hold terms: HoldTerms, tags: ByteView, record: UsageRecord) -> PreparedReport
     {
-        var prepared = PreparedReport()
+        var prepared = place(terms.account, eventTime: record.eventTime)
+        if prepared.fault != nil { return prepared }
         let maker = ledger.keys
-        do {
-            (prepared.keys.organisation, prepared.keys.account) = try maker.account(unchecked: terms.account)
-        } catch {
-            prepared.fault = Refusal(.invalidArgument, field: .account, fault: error)
-            return prepared
-        }
-        let latest = now.microseconds + LedgerLimits.eventAheadMax.microseconds
-        if record.eventTime.microseconds > latest {
-            prepared.fault = Refusal(
-                .invalidArgument, field: .eventTime, found: record.eventTime.microseconds, expected: latest)
-            return prepared
-        }
         prepared.keys.hold = maker.hold(terms.holdID, organisation: prepared.keys.organisation)
         // It will be looked for among the ids, where the end of an earlier one would be.
         prepared.keys.request = prepared.keys.hold

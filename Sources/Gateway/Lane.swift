@@ -75,22 +75,29 @@ public struct Lane: ~Copyable {
     /// Forgets the canonical forms of records that were decided, to make room for more of the same read.
     public mutating func clearPrepared() { contents.clear() }
 
-    /// Checks a record whose fields are within their limits, computes its keys and prefetches its slots.
-    public mutating func prepare(_ record: UsageRecord) -> PreparedReport {
+    /// Begins to prepare a call: the keys of its account, and whether its event time is one.
+    @inline(__always)
+    func place(_ account: ByteView, eventTime: Timestamp) -> PreparedReport {
         var prepared = PreparedReport()
-        let maker = ledger.keys
-        do {
-            (prepared.keys.organisation, prepared.keys.account) = try maker.account(unchecked: record.account)
+        do throws(AccountPath.Fault) {
+            (prepared.keys.organisation, prepared.keys.account) = try ledger.keys.account(unchecked: account)
         } catch {
             prepared.fault = Refusal(.invalidArgument, field: .account, fault: error)
             return prepared
         }
         let latest = now.microseconds + LedgerLimits.eventAheadMax.microseconds
-        if record.eventTime.microseconds > latest {
+        if eventTime.microseconds > latest {
             prepared.fault = Refusal(
-                .invalidArgument, field: .eventTime, found: record.eventTime.microseconds, expected: latest)
-            return prepared
+                .invalidArgument, field: .eventTime, found: eventTime.microseconds, expected: latest)
         }
+        return prepared
+    }
+
+    /// Checks a record whose fields are within their limits, computes its keys and prefetches its slots.
+    public mutating func prepare(_ record: UsageRecord) -> PreparedReport {
+        var prepared = place(record.account, eventTime: record.eventTime)
+        if prepared.fault != nil { return prepared }
+        let maker = ledger.keys
         prepared.keys.request = maker.request(record.requestID, organisation: prepared.keys.organisation)
         if !record.holdID.isEmpty {
             prepared.keys.hold = maker.hold(record.holdID, organisation: prepared.keys.organisation)
@@ -128,11 +135,17 @@ public struct Lane: ~Copyable {
     /// misses of all of them overlap.
     public func prefetch(_ count: Int, prepared: (Int) -> PreparedReport) {
         guard count > 1 else { return }
-        for index in 0..<count where prepared(index).fault == nil {
-            ledger.prefetchAccount(prepared(index).keys)
+        var areHolds = false
+        for index in 0..<count {
+            let call = prepared(index)
+            guard call.fault == nil else { continue }
+            ledger.prefetchAccount(call.keys)
+            areHolds = areHolds || call.keys.isAboutHold
         }
-        for index in 0..<count where prepared(index).keys.isAboutHold && prepared(index).fault == nil {
-            ledger.prefetchHold(prepared(index).keys)
+        guard areHolds else { return }
+        for index in 0..<count {
+            let call = prepared(index)
+            if call.fault == nil, call.keys.isAboutHold { ledger.prefetchHold(call.keys) }
         }
     }
 

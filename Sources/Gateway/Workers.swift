@@ -61,14 +61,17 @@ final class Workers: Sendable {
                 if let stopsAt, now >= stopsAt { return }
                 stopsAt = stopsAt ?? now + Self.catchUpNanosecondsMax
             }
-            let isBusy = traffic.isBusy(
-                lsn: gateway.journal.durableLSN, nanoseconds: gateway.clock.monotonicNanoseconds())
-            if isBusy, !isLast, gateway.mayHistoryWait {
+            func standsAside() -> Bool {
+                let isBusy = traffic.isBusy(
+                    lsn: gateway.journal.durableLSN, nanoseconds: gateway.clock.monotonicNanoseconds())
+                return isBusy && !isLast && gateway.mayHistoryWait
+            }
+            if standsAside() {
                 _ = historyWakeup.wait(timeout: .milliseconds(50))
                 continue
             }
             do {
-                let wrote = try worker.step()
+                let wrote = try worker.step(standsAside: standsAside)
                 backOff = .milliseconds(100)
                 gateway.updateOverload()
                 let letGo = isLast ? false : try retention.step(gateway)

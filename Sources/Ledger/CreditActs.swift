@@ -166,10 +166,8 @@ extension Ledger {
         let number = shard(of: hashes.organisation)
         return shards[number].state.withLock { state in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
-            let before = state.holds.count
             let answer = state.act(
                 command, on: hashes.account, key: key, digest: digest, now: now, history: history)
-            count(state.holds.count - before)
             mark.include(state)
             lookahead[number].update(state)
             return answer
@@ -194,10 +192,8 @@ extension Ledger {
         }
         let number = shard(of: hashes.organisation)
         return shards[number].state.withLock { state in
-            let before = state.holds.count
             let answer = state.close(
                 hashes.account, choice, to: target, actor: actor, reason: reason, now: now)
-            count(state.holds.count - before)
             mark.include(state)
             lookahead[number].update(state)
             return answer

@@ -154,8 +154,7 @@ extension ByteUnpacker {
     mutating func actDetails() throws(UnpackingError) -> ActDetails {
         var act = ActDetails()
         if try flags(max: 1) == 1 {
-            let low = try fixed()
-            act.key = Hash128(low: low, high: try fixed())
+            act.key = try key()
             act.digest = try fixed()
         }
         act.idempotencyKey = try prefixed()

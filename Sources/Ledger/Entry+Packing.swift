@@ -228,8 +228,7 @@ extension ByteUnpacker {
             entry.walletPathCount = Int(count)
         }
         entry.tier = try prefixed()
-        let low = try fixed()
-        entry.key = Hash128(low: low, high: try fixed())
+        entry.key = try key()
         entry.digest = try fixed()
         if entry.state == .parked {
             let at = offset
@@ -274,8 +273,7 @@ extension ByteUnpacker {
         guard entry.debtRepaid <= entry.amount else { throw UnpackingError(offset: at) }
         entry.expiresAt = try timestamp()
         if try flags(max: 1) == 1 {
-            let low = try fixed()
-            entry.key = Hash128(low: low, high: try fixed())
+            entry.key = try key()
             entry.digest = try fixed()
         }
         entry.balanceAfter = try signed()

@@ -11,6 +11,7 @@
 
 import Bytes
 import Pricing
+import Synchronization
 
 /// Where a hold stands. The numbers are those of the contract.
 public enum HoldState: UInt8, Hashable, Sendable, CaseIterable, BitwiseCopyable {
@@ -54,6 +55,15 @@ public enum HoldLimits {
     public static let openDefault = 1_000_000
     /// Bytes of a hold's id.
     public static let idBytesMax = 128
+}
+
+/// How many holds are open over all shards of a ledger; each shard counts its own as they come and go, whether
+/// live, by replay or from a checkpoint.
+final class OpenHoldCount: Sendable {
+    private let open = Atomic<Int>(0)
+
+    var value: Int { open.load(ordering: .relaxed) }
+    func add(_ change: Int) { open.add(change, ordering: .relaxed) }
 }
 
 /// A request for a hold. The views live as long as the call.

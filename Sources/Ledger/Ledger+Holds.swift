@@ -51,14 +51,10 @@ extension Ledger {
         mark: inout AnswerMark
     ) -> HoldDecision {
         let number = shard(of: holdKeys.organisation)
-        let othersOpen = openHolds.load(ordering: .relaxed)
         return shards[number].state.withLock { state in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
-            let before = state.holds.count
             let answer = state.hold(
-                terms, keys: holdKeys, record: record, book: book, now: now,
-                openMax: max(0, holdsMax - othersOpen + before))
-            count(state.holds.count - before)
+                terms, keys: holdKeys, record: record, book: book, now: now, openMax: holdsMax)
             mark.include(state)
             lookahead[number].update(state)
             return answer
@@ -88,17 +84,11 @@ extension Ledger {
         let number = shard(of: holdKeys.organisation)
         return shards[number].state.withLock { state in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
-            let before = state.holds.count
             let answer = body(&state)
-            count(state.holds.count - before)
             mark.include(state)
             lookahead[number].update(state)
             return answer
         }
-    }
-
-    func count(_ change: Int) {
-        if change != 0 { openHolds.add(change, ordering: .relaxed) }
     }
 
     /// Ends the leases whose time has come, at most `atMost` of a shard at a time, so that no lock is held
@@ -109,9 +99,7 @@ extension Ledger {
         where lookahead[number].nextHoldExpiry.load(ordering: .relaxed) <= now.microseconds {
             shards[number].state.withLock { state in
                 state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
-                let before = state.holds.count
                 if state.expireHoldsNow(until: now, atMost: atMost) { isMore = true }
-                count(state.holds.count - before)
                 mark.include(state)
                 lookahead[number].update(state)
             }

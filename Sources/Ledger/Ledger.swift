@@ -34,8 +34,7 @@ public final class Ledger: Sendable {
 
     let lookahead: LookaheadTable
 
-    /// Open holds over all shards, and the most there may be.
-    let openHolds = Atomic<Int>(0)
+    /// The most open holds there may be over all shards.
     let holdsMax: Int
 
     /// An empty ledger. `idsMax` bounds the request ids remembered in memory, `holdsMax` the open holds, over
@@ -130,10 +129,8 @@ public final class Ledger: Sendable {
         let number = shard(of: keys.organisation)
         return shards[number].state.withLock { state in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
-            let before = state.holds.count
             let answer = state.report(
                 record, keys: keys, content: content, book: book, pin: pin, now: now, history: history)
-            if state.holds.count != before { count(state.holds.count - before) }
             mark.include(state)
             lookahead[number].update(state)
             return answer
@@ -233,9 +230,7 @@ public final class Ledger: Sendable {
         _ = try AccountPath.organisationCount(of: path)
         let hashes = keys.path(path)
         return shards[shard(of: hashes.organisation)].state.withLock { state in
-            let before = state.holds.count
             let summary = state.summary(hashes.account, now: now)
-            count(state.holds.count - before)
             mark.include(state)
             return summary
         }
@@ -249,11 +244,9 @@ public final class Ledger: Sendable {
         noteTier: (ByteView) -> Void = { _ in }
     ) {
         shards[shard(of: keys.organisation)].state.withLock { state in
-            let before = state.holds.count
             state.quoteStanding(
                 keys.account, record: record, book: book, compare: compare, now: now, into: &standing,
                 noteTier: noteTier)
-            count(state.holds.count - before)
             mark.include(state)
         }
     }

@@ -72,7 +72,7 @@ extension ShardState {
             return .refused(
                 Refusal(.invalidArgument, field: .amount, found: asked, expected: HoldLimits.amountMax))
         }
-        guard holds.count < openMax else { return .refused(Refusal(.overloaded, field: .holdID)) }
+        guard openHolds.value < openMax else { return .refused(Refusal(.overloaded, field: .holdID)) }
         var amount = asked
         var share = BudgetShare(cost: asked, tokens: 0, requests: 1, provider: 0, model: 0)
         if budgetCount > 0 {

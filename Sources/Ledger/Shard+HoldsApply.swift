@@ -55,6 +55,7 @@ extension ShardState {
         changeHeld(by: -amount, of: wallet)
         if budgetCount > 0 { changeHeldInBudgets(holds[number], cost: amount, by: -1) }
         totals.holds -= 1
+        openHolds.add(-1)
         if next != AccountRow.none { holds[next].previous = previous }
         if previous == AccountRow.none {
             sides[accounts[wallet].side].firstHold = next
@@ -88,6 +89,7 @@ extension ShardState {
         changeHeld(by: row.amount, of: row.wallet)
         if budgetCount > 0, !isRestored { changeHeldInBudgets(row, cost: row.amount, by: 1) }
         totals.holds += 1
+        openHolds.add(1)
     }
 
     private mutating func changeHeld(by amount: Int64, of wallet: UInt32) {

@@ -91,7 +91,7 @@ extension ShardState {
         didStage()
         applyCharge(entry, time: time, eventTime: record.eventTime)
         var receipt = receipt(for: entry)
-        stageCrossedBudgets(time: time)
+        if budgetCount > 0 { stageCrossedBudgets(time: time) }
         receipt.tierSlot = tierSlot
         return .receipt(receipt)
     }

@@ -134,13 +134,43 @@ public struct ShardTotals: Hashable, Sendable {
 
 /// The state that a shard's lock guards.
 struct ShardState: ~Copyable, Sendable {
+    // What a charge needs comes first, see `ShardTable.prefetch`.
     let number: Int
     var accounts = Slab<AccountRow>()
     var index = AccountIndex()
+    var ids = IdempotencyTable()
+    /// The sequence of the newest entry, and its time; times never go back.
+    var sequence: UInt64 = 0
+    var time = Timestamp.distantPast
+    /// A record with an event time up to this may be an id that has left `ids`: only history knows.
+    var horizon = Timestamp.distantPast
+    /// History holds every outcome up to this sequence.
+    var historySequence: UInt64 = 0
+    /// How many ids to remember.
+    var idsMax: Int
+    /// Entries that the journal has not taken yet, and how many they are.
+    var staged = BytePacker(capacity: 4096)
+    var stagedCount = 0
+    /// The last cycle that took anything.
+    var takenCycle: UInt64 = 0
+    /// The draws of the charge being decided, packed; reused.
+    var drawn = BytePacker(capacity: 64)
+    /// Accounts changed since the last checkpoint took them.
+    var dirty: [UInt32] = []
+    /// The tiers that accounts of this shard are in.
+    var tiers = TierNames()
+    var totals = ShardTotals()
+    /// How many budgets there are.
+    var budgetCount = 0
+    /// How far the walk for expired grants has come.
+    var sweep = GrantSweep()
+    /// The open holds.
+    var holds = HoldTable()
     /// The grants of wallets that have more than one, without the first of each.
     var grants = Slab<GrantRow>()
     var freeGrant = AccountRow.none
     var allowances = Slab<AllowanceRow>()
+
     /// What only few accounts have.
     var sides = Slab<SideRow>()
     /// Charges that were refunded, and where the row of each stands.
@@ -148,59 +178,27 @@ struct ShardState: ~Copyable, Sendable {
     var refundIndex: [UInt64: UInt32] = [:]
     /// The packed filters of grants that have one, by the grant's number.
     var filters: [UInt64: [UInt8]] = [:]
-    /// The open holds.
-    var holds = HoldTable()
-    /// Holds whose lease has ended, since the process began.
+    /// Open holds over all shards, and those of this one whose lease has ended since the process began.
+    let openHolds: OpenHoldCount
     var expiredHolds = 0
-    /// The budgets of accounts that have more than one, without the first of each; their texts, how many there
-    /// are, and the last number given.
+    /// The budgets of accounts that have more than one, without the first of each; their texts, the last number
+    /// given, and how many of them ask for a provider or a model.
     var budgets = Slab<BudgetRow>()
     var budgetTexts: [UInt32: BudgetTexts] = [:]
-    var budgetCount = 0
     var lastBudget: UInt32 = 0
-    /// How many of them ask for a provider or a model.
     var filteredBudgets = 0
     /// Budgets that the charge being applied took above their limit; what is live writes them down.
     var crossedBudgets: [(account: UInt32, budget: BudgetRow)] = []
     /// Makes the hashes of names.
     let keys: KeyMaker
-    var ids = IdempotencyTable()
     var paths = BytePacker(capacity: 1024)
     var missingParents = MissingParents()
-    /// The tiers that accounts of this shard are in.
-    var tiers = TierNames()
-    var totals = ShardTotals()
-
-    /// The sequence of the newest entry, and its time; times never go back.
-    var sequence: UInt64 = 0
-    var time = Timestamp.distantPast
-
-    /// Entries that the journal has not taken yet, and how many they are.
-    var staged = BytePacker(capacity: 4096)
-    var stagedCount = 0
-    /// The last cycle that took anything.
-    var takenCycle: UInt64 = 0
-
-    /// Accounts changed since the last checkpoint took them.
-    var dirty: [UInt32] = []
-
-    /// A record with an event time up to this may be an id that has left `ids`: only history knows.
-    var horizon = Timestamp.distantPast
-    /// History holds every outcome up to this sequence.
-    var historySequence: UInt64 = 0
     /// The sequence of the newest entry that replay has read; 0 before replay.
     var replayed: UInt64 = 0
-    /// How many ids to remember.
-    var idsMax: Int
 
-    /// How far the walk for expired grants has come.
-    var sweep = GrantSweep()
-
-    /// The draws of the charge being decided, packed; reused.
-    var drawn = BytePacker(capacity: 64)
-
-    init(number: Int, idsMax: Int, keys: KeyMaker) {
+    init(number: Int, idsMax: Int, keys: KeyMaker, openHolds: OpenHoldCount) {
         self.number = number
+        self.openHolds = openHolds
         self.keys = keys
         self.idsMax = min(max(idsMax, 1), IdempotencyTable.rowsMax / 2)
     }

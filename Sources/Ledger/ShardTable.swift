@@ -20,12 +20,15 @@ final class ShardTable: @unchecked Sendable {
 
     init(count: Int, idsMax: Int, keys: KeyMaker) {
         self.count = count
+        let openHolds = OpenHoldCount()
         let bytes = UnsafeMutableRawPointer.allocate(
             byteCount: count * MemoryLayout<Shard>.stride, alignment: 64)
         unsafe rows = bytes.bindMemory(to: Shard.self, capacity: count)
         for number in 0..<count {
             unsafe (rows + number).initialize(
-                to: Shard(state: Mutex(ShardState(number: number, idsMax: idsMax, keys: keys))))
+                to: Shard(
+                    state: Mutex(
+                        ShardState(number: number, idsMax: idsMax, keys: keys, openHolds: openHolds))))
         }
     }
 
@@ -43,13 +46,16 @@ final class ShardTable: @unchecked Sendable {
         }
     }
 
-    /// Asks the processor for the lines of a shard.
+    /// The lines of a shard that a charge needs: what only few accounts have stands behind them.
+    private static let prefetchedBytes = 640
+
+    /// Asks the processor for the lines of a shard that a charge needs.
     @inline(__always)
     func prefetch(_ number: Int) {
         precondition(number >= 0 && number < count)
         let start = unsafe UnsafeRawPointer(rows + number)
         var offset = 0
-        while offset < MemoryLayout<Shard>.size {
+        while offset < Self.prefetchedBytes {
             unsafe tollgate_prefetch(start + offset)
             offset += 64
         }

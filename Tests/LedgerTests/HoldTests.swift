@@ -296,6 +296,14 @@ struct HoldTests {
         #expect(house.hold(HoldOrder(of: "d", amount: 1)).refusal?.reason == .overloaded)
         try house.void("h1", of: "b")
         #expect(house.hold(HoldOrder(of: "d", amount: 1)).receipt != nil)
+        // Holds that a start brings back count like those that were opened since.
+        house.collect()
+        let twin = House(
+            Ledger(secret: Fixture.secret, shardCount: 4, holdsMax: 3), book: try Fixture.book())
+        try twin.replay(house.pieces)
+        #expect(twin.hold(HoldOrder("h2", of: "b", amount: 1)).refusal?.reason == .overloaded)
+        twin.now.microseconds += 600_000_000
+        #expect(twin.hold(HoldOrder("h2", of: "a", amount: 1)).receipt != nil)
     }
 
     @Test("holds of one wallet never admit more than it has, however deep they were opened")
