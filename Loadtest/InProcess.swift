@@ -142,7 +142,7 @@ struct InProcessLoad: Sendable {
                     records[slot].eventTime = eventTime
                     prepared[slot] = lane.prepare(records[slot])
                 }
-                lane.prefetch(count) { prepared[$0] }
+                lane.prefetch()
                 for slot in 0..<count {
                     switch lane.decide(records[slot], prepared[slot]) {
                     case .receipt(let receipt) where !receipt.duplicate:

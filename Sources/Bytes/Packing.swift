@@ -5,6 +5,38 @@
     import Glibc
 #endif
 
+/// Packed numbers of up to eight bytes, all of their bytes at once.
+@usableFromInline
+enum PackedWord {
+    /// The numbers that are written so: below, a byte at a time is quicker, and above they take nine bytes or ten.
+    @inlinable static var range: Range<UInt64> { 1 &<< 21..<1 &<< 56 }
+    /// The bit of each byte that says that more follow.
+    @inlinable static var more: UInt64 { 0x8080_8080_8080_8080 }
+
+    /// The bytes of a number of `range`, the first in the lowest place, and how many they are.
+    @inlinable @inline(__always)
+    static func packed(_ value: UInt64) -> (bytes: UInt64, count: Int) {
+        var spread = value & 0x0fff_ffff | (value & 0xff_ffff_f000_0000) &<< 4
+        spread = spread & 0x0000_3fff_0000_3fff | (spread & 0x0fff_c000_0fff_c000) &<< 2
+        spread = spread & 0x007f_007f_007f_007f | (spread & 0x3f80_3f80_3f80_3f80) &<< 1
+        let count = 8 - spread.leadingZeroBitCount / 8
+        return (spread | more & (UInt64.max &>> UInt64(72 - 8 * count)), count)
+    }
+
+    /// The number at the front of eight bytes and how many of them it takes; nil if it takes more.
+    @inlinable @inline(__always)
+    static func unpacked(_ bytes: UInt64) -> (value: UInt64, count: Int)? {
+        let ends = ~bytes & more
+        guard ends != 0 else { return nil }
+        let bits = ends.trailingZeroBitCount + 1
+        var value = bytes & (UInt64.max &>> UInt64(64 - bits)) & ~more
+        value = value & 0x007f_007f_007f_007f | (value & 0x7f00_7f00_7f00_7f00) &>> 1
+        value = value & 0x0000_3fff_0000_3fff | (value & 0x3fff_0000_3fff_0000) &>> 2
+        value = value & 0x0fff_ffff | (value & 0x0fff_ffff_0000_0000) &>> 4
+        return (value, bits / 8)
+    }
+}
+
 /// Appends packed values to a buffer that grows and is reused.
 ///
 /// The buffer is owned here and freed in `deinit`; `clear` keeps its memory.
@@ -67,6 +99,12 @@ public struct BytePacker: ~Copyable, @unchecked Sendable {
         if value < 0x80 {
             unsafe base[used] = UInt8(truncatingIfNeeded: value)
             used += 1
+            return
+        }
+        if PackedWord.range.contains(value) {
+            let (bytes, count) = PackedWord.packed(value)
+            unsafe UnsafeMutableRawPointer(base + used).storeBytes(of: bytes.littleEndian, as: UInt64.self)
+            used += count
             return
         }
         var rest = value
@@ -169,6 +207,12 @@ public struct PackCursor: ~Copyable {
     @inlinable @inline(__always)
     public mutating func append(_ value: UInt64) {
         check(10)
+        if PackedWord.range.contains(value) {
+            let (bytes, count) = PackedWord.packed(value)
+            unsafe UnsafeMutableRawPointer(next).storeBytes(of: bytes.littleEndian, as: UInt64.self)
+            unsafe next += count
+            return
+        }
         var rest = value
         while rest >= 0x80 {
             unsafe next.pointee = UInt8(truncatingIfNeeded: rest) | 0x80
@@ -275,6 +319,14 @@ public struct ByteUnpacker: @unchecked Sendable {
     @inlinable
     mutating func longUnsigned() throws(UnpackingError) -> UInt64 {
         let start = position
+        if view.count - position >= 8 {
+            let word = unsafe UInt64(
+                littleEndian: view.buffer.loadUnaligned(fromByteOffset: position, as: UInt64.self))
+            if let (value, count) = PackedWord.unpacked(word) {
+                position += count
+                return value
+            }
+        }
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while position < view.count {

@@ -16,6 +16,7 @@ extension Lane {
         // It will be looked for among the ids, where the end of an earlier one would be.
         prepared.keys.request = prepared.keys.hold
         ledger.prefetch(prepared.keys)
+        lookAhead(prepared.keys)
         signing.clear()
         signing.append(prefixed: terms.account)
         signing.append(byte: terms.source.rawValue)

@@ -25,9 +25,14 @@ public struct PreparedReport: Sendable {
 
 /// Takes the reports of one thread through pricing and ledger. Not shared between threads.
 public struct Lane: ~Copyable {
+    /// Else each function that only reads would be lent a copy.
+    private let byAddress = LentByAddress()
     let gateway: Gateway
     let ledger: Ledger
     private var contents = BytePacker(capacity: 1 << 16)
+    /// The keys of the calls prepared since `clearPrepared`, whose rows `prefetch` asks for.
+    private var ahead: [RecordKeys] = []
+    private var isHoldAhead = false
     var book: PriceBook
     private var bookNumber: UInt64
     var now = Timestamp(microseconds: 0)
@@ -49,6 +54,7 @@ public struct Lane: ~Copyable {
     public init(_ gateway: Gateway) {
         self.gateway = gateway
         ledger = gateway.ledger
+        ahead.reserveCapacity(1_024)
         (book, bookNumber) = gateway.currentBook()
     }
 
@@ -60,7 +66,7 @@ public struct Lane: ~Copyable {
             shadow?.follow(book)
         }
         if gateway.shadowNumber != shadowNumber { takeShadow() }
-        contents.clear()
+        clearPrepared()
         mark = AnswerMark()
     }
 
@@ -73,7 +79,18 @@ public struct Lane: ~Copyable {
     }
 
     /// Forgets the canonical forms of records that were decided, to make room for more of the same read.
-    public mutating func clearPrepared() { contents.clear() }
+    public mutating func clearPrepared() {
+        contents.clear()
+        ahead.removeAll(keepingCapacity: true)
+        isHoldAhead = false
+    }
+
+    /// Notes a call whose row is to be asked for.
+    @inline(__always)
+    mutating func lookAhead(_ keys: RecordKeys) {
+        ahead.append(keys)
+        if keys.isAboutHold { isHoldAhead = true }
+    }
 
     /// Begins to prepare a call: the keys of its account, and whether its event time is one.
     @inline(__always)
@@ -104,6 +121,7 @@ public struct Lane: ~Copyable {
             ledger.prefetchID(prepared.keys.hold, keys: prepared.keys)
         }
         ledger.prefetch(prepared.keys)
+        lookAhead(prepared.keys)
         prepared.contentStart = contents.count
         RecordContent.append(record, to: &contents)
         prepared.contentEnd = contents.count
@@ -118,35 +136,27 @@ public struct Lane: ~Copyable {
 
     /// Asks for the lines that a quote will need. What is wrong with its account is said when it is priced. Without
     /// an event time the record is for now.
-    public func prepare(quote record: inout UsageRecord) -> PreparedReport {
+    public mutating func prepare(quote record: inout UsageRecord) -> PreparedReport {
         var prepared = PreparedReport()
         if record.eventTime.microseconds <= 0 { record.eventTime = now }
         do {
             (prepared.keys.organisation, prepared.keys.account) = try ledger.keys.account(
                 unchecked: record.account)
             ledger.prefetchSlots(prepared.keys)
+            lookAhead(prepared.keys)
         } catch {
             prepared.fault = Refusal(.invalidArgument, field: .account, fault: error)
         }
         return prepared
     }
 
-    /// Asks for the rows of prepared records: their addresses come with what was asked for before, so the
-    /// misses of all of them overlap.
-    public func prefetch(_ count: Int, prepared: (Int) -> PreparedReport) {
-        guard count > 1 else { return }
-        var areHolds = false
-        for index in 0..<count {
-            let call = prepared(index)
-            guard call.fault == nil else { continue }
-            ledger.prefetchAccount(call.keys)
-            areHolds = areHolds || call.keys.isAboutHold
-        }
-        guard areHolds else { return }
-        for index in 0..<count {
-            let call = prepared(index)
-            if call.fault == nil, call.keys.isAboutHold { ledger.prefetchHold(call.keys) }
-        }
+    /// Asks for the rows of the calls prepared since `clearPrepared`: their addresses come with what was asked
+    /// for before, so the misses of all of them overlap.
+    public func prefetch() {
+        guard ahead.count > 1 else { return }
+        for index in ahead.indices { ledger.prefetchAccount(ahead[index]) }
+        guard isHoldAhead else { return }
+        for index in ahead.indices where ahead[index].isAboutHold { ledger.prefetchHold(ahead[index]) }
     }
 
     /// Decides a prepared record. Allocates nothing.

@@ -50,8 +50,7 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     func id(_ number: UInt32) -> HoldID { ids[number] }
 
     /// When the first lease ends; `distantFuture` without a hold.
-    @inline(__always)
-    var nextExpiry: Timestamp { due.isEmpty ? .distantFuture : due[0].at }
+    private(set) var nextExpiry = Timestamp.distantFuture
 
     /// The hold whose lease ends first.
     var first: UInt32? { due.isEmpty ? nil : due[0].row }
@@ -104,6 +103,7 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
         count += 1
         due.append(Due(at: row.expiresAt, row: number))
         siftUp(due.count - 1)
+        noteFirst()
         return number
     }
 
@@ -126,6 +126,7 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     /// Takes a hold out. O(log n).
     mutating func remove(_ number: UInt32) {
         removeDue(at: Int(rows[number].place))
+        noteFirst()
         var hole = home(rows[number].key)
         while unsafe slots[hole] != number { hole = (hole + 1) & mask }
         unsafe slots[hole] = AccountRow.none
@@ -153,9 +154,14 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
         due[place].at = expiresAt
         siftUp(place)
         siftDown(Int(rows[number].place))
+        noteFirst()
     }
 
     // MARK: - The heap
+
+    /// Keeps the first lease's end where every charge looks at it, beside the shard's other fields.
+    @inline(__always)
+    private mutating func noteFirst() { nextExpiry = due.isEmpty ? .distantFuture : due[0].at }
 
     private mutating func removeDue(at place: Int) {
         let last = due.removeLast()

@@ -134,6 +134,8 @@ public struct ShardTotals: Hashable, Sendable {
 
 /// The state that a shard's lock guards.
 struct ShardState: ~Copyable, Sendable {
+    /// Else each function that only reads would be lent a copy.
+    private let byAddress = LentByAddress()
     // What a charge needs comes first, see `ShardTable.prefetch`.
     let number: Int
     var accounts = Slab<AccountRow>()

@@ -168,7 +168,7 @@ struct FrameDesk: ~Copyable {
     /// Decides the reports that were prepared and prices the quotes, in the order they came.
     private mutating func decidePending(answers: inout Answers) {
         if calls.isEmpty { return }
-        lane.prefetch(calls.count) { calls[$0].prepared }
+        lane.prefetch()
         for index in calls.indices {
             let callID = calls[index].callID
             switch calls[index].kind {

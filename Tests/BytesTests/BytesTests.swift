@@ -123,6 +123,42 @@ struct PackingTests {
         }
     }
 
+    /// The plainest way to write a number, to hold the quick one against.
+    static func plain(_ value: UInt64) -> [UInt8] {
+        var rest = value
+        var bytes: [UInt8] = []
+        while rest >= 0x80 {
+            bytes.append(UInt8(rest & 0x7f) | 0x80)
+            rest >>= 7
+        }
+        return bytes + [UInt8(rest)]
+    }
+
+    @Test(
+        "numbers of every length are the bytes of the plain way, and come back at the end and before more bytes"
+    )
+    func everyLength() throws {
+        for bits in UInt64(0)...64 {
+            for step in UInt64(0)..<64 {
+                let mixed = (step + 1) &* 0x9e37_79b9_7f4a_7c15 ^ bits
+                let value = bits == 0 ? 0 : mixed >> (64 - bits) | 1 << (bits - 1)
+                let plain = Self.plain(value)
+                var packer = BytePacker(capacity: 1)
+                packer.append(value)
+                #expect(Array(packer.view) == plain)
+                packer.append(bytesMax: BytePacker.numberBytesMax) { $0.append(value) }
+                #expect(Array(packer.view) == plain + plain)
+                for behind in [[], [UInt8](repeating: 0xff, count: 9), [UInt8](repeating: 0, count: 9)] {
+                    try (plain + behind).withView { view in
+                        var unpacker = ByteUnpacker(view)
+                        #expect(try unpacker.unsigned() == value)
+                        #expect(unpacker.offset == plain.count)
+                    }
+                }
+            }
+        }
+    }
+
     @Test("small magnitudes take one byte, whatever their sign")
     func zigZag() {
         var packer = BytePacker()
