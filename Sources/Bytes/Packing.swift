@@ -249,11 +249,48 @@ public struct PackCursor: ~Copyable {
         unsafe next += bytes.count
     }
 
+    /// Appends the bytes with the letters A to Z in lower case, eight at once.
+    @inlinable
+    public mutating func append(lowercased bytes: ByteView) {
+        check(bytes.count)
+        let source = unsafe bytes.buffer
+        let room = unsafe UnsafeMutableRawPointer(next)
+        func lower(at offset: Int) {
+            let word = unsafe source.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+            unsafe room.storeBytes(of: LetterCase.lower(word), toByteOffset: offset, as: UInt64.self)
+        }
+        if source.count >= 8 {
+            for offset in stride(from: 0, to: source.count - 8, by: 8) { lower(at: offset) }
+            // The last eight, some of which may have been written already.
+            lower(at: source.count - 8)
+        } else {
+            for offset in 0..<source.count {
+                let byte = unsafe source[offset]
+                unsafe next[offset] = UInt8(truncatingIfNeeded: LetterCase.lower(UInt64(byte)))
+            }
+        }
+        unsafe next += source.count
+    }
+
     /// Appends the length and then the bytes.
     @inlinable @inline(__always)
     public mutating func append(prefixed bytes: ByteView) {
         append(UInt64(bytes.count))
         append(bytes: bytes)
+    }
+}
+
+/// ASCII letters, eight bytes at once; other bytes stay what they are.
+@usableFromInline
+enum LetterCase {
+    @inlinable @inline(__always)
+    static func lower(_ word: UInt64) -> UInt64 {
+        let low = word & 0x7f7f_7f7f_7f7f_7f7f
+        // The top bit of a byte: from A, and beyond Z. No sum leaves its byte.
+        let fromA = low + 0x3f3f_3f3f_3f3f_3f3f
+        let beyondZ = low + 0x2525_2525_2525_2525
+        let isUpper = fromA & ~beyondZ & ~word & 0x8080_8080_8080_8080
+        return word | isUpper >> 2
     }
 }
 

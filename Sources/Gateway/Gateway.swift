@@ -32,6 +32,8 @@ public final class Gateway: Sendable {
     let lock: DirectoryLock
     let memory: MemoryReserve
     let signer: QuoteSigner
+    /// How long a quote's token is good for; computed once, not for each.
+    let quoteValidMicroseconds: Int64
     let pinnedBooks = PinnedBooks()
     /// What happened at start.
     public let recovery: RecoveryReport
@@ -67,6 +69,7 @@ public final class Gateway: Sendable {
         lock = parts.lock
         memory = parts.memory
         signer = parts.signer
+        quoteValidMicroseconds = settings.quoteValid.components.seconds * 1_000_000
         self.book = Mutex(book)
         self.recovery = recovery
         self.logger = logger

@@ -159,6 +159,11 @@ public struct Lane: ~Copyable {
         for index in ahead.indices where ahead[index].isAboutHold { ledger.prefetchHold(ahead[index]) }
     }
 
+    /// Whether any record with an event time from `earliest` on may need history or a book that is not at hand.
+    public func mayNeedHistory(earliest: Timestamp, hasQuoteToken: Bool) -> Bool {
+        hasQuoteToken || ledger.mayNeedHistory(earliest: earliest)
+    }
+
     /// Decides a prepared record. Allocates nothing.
     public mutating func decide(
         _ record: UsageRecord, _ prepared: PreparedReport, history: HistoryAnswer = .notAsked

@@ -56,11 +56,7 @@ struct QuoteToken: Hashable, Sendable {
 
     fileprivate func appendHead(to packer: inout BytePacker) {
         packer.append(byte: Self.version)
-        for value in [ruleVersion, catalogueVersion] {
-            for shift in stride(from: UInt32(0), to: 32, by: 8) {
-                packer.append(byte: UInt8(truncatingIfNeeded: value >> shift))
-            }
-        }
+        packer.append(fixed: UInt64(ruleVersion) | UInt64(catalogueVersion) << 32)
         packer.append(fixed: UInt64(bitPattern: instant.microseconds))
         packer.append(fixed: UInt64(bitPattern: expiresAt.microseconds))
     }
@@ -128,10 +124,7 @@ struct QuoteSigner: Sendable {
     private func append(name: ByteView, to packer: inout BytePacker) {
         packer.append(bytesMax: BytePacker.numberBytesMax + name.count) { cursor in
             cursor.append(UInt64(name.count))
-            for index in 0..<name.count {
-                let byte = name[index]
-                cursor.append(byte: byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte)
-            }
+            cursor.append(lowercased: name)
         }
     }
 }

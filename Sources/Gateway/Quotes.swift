@@ -106,7 +106,7 @@ extension Gateway {
         let earliest = now.microseconds - skew
         guard (earliest...now.microseconds + skew).contains(record.eventTime.microseconds) else { return }
         room.quote.expiresAt = Timestamp(
-            microseconds: now.microseconds + settings.quoteValid.components.seconds * 1_000_000)
+            microseconds: now.microseconds + quoteValidMicroseconds)
         signer.sign(
             QuoteToken(
                 ruleVersion: room.quote.ruleVersion, catalogueVersion: room.quote.catalogueVersion,

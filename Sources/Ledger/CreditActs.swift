@@ -169,7 +169,7 @@ extension Ledger {
             let answer = state.act(
                 command, on: hashes.account, key: key, digest: digest, now: now, history: history)
             mark.include(state)
-            lookahead[number].update(state)
+            lookahead.update(number, state)
             return answer
         }
     }
@@ -195,7 +195,7 @@ extension Ledger {
             let answer = state.close(
                 hashes.account, choice, to: target, actor: actor, reason: reason, now: now)
             mark.include(state)
-            lookahead[number].update(state)
+            lookahead.update(number, state)
             return answer
         }
     }

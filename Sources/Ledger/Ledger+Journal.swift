@@ -177,7 +177,7 @@ extension Ledger {
         try shards[number].state.withLock { (state) throws(EntryError) in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
             try state.replay(&reader, keys: keys, shardCount: shards.count, checkpoint: bound)
-            lookahead[number].update(state)
+            lookahead.update(number, state)
         }
         return reader.head
     }
@@ -194,7 +194,7 @@ extension Ledger {
         shards[shard].state.withLock { state in
             state.historySequence = sequence
             state.horizon = horizon
-            lookahead[shard].update(state)
+            lookahead.update(shard, state)
         }
     }
 

@@ -118,6 +118,12 @@ public final class Ledger: Sendable {
         eventTime.microseconds <= lookahead[shard(of: keys.organisation)].horizon.load(ordering: .relaxed)
     }
 
+    /// Whether history should be asked about any record of such an event time, whatever its organisation.
+    @inline(__always)
+    public func mayNeedHistory(earliest eventTime: Timestamp) -> Bool {
+        eventTime.microseconds <= lookahead.latestHorizon.load(ordering: .relaxed)
+    }
+
     /// Decides a report and applies it. `mark` is moved on to what the answer waits for.
     ///
     /// - Parameter pin: what the record's quote token comes to, for one that carries a token; `book` is then
@@ -132,7 +138,7 @@ public final class Ledger: Sendable {
             let answer = state.report(
                 record, keys: keys, content: content, book: book, pin: pin, now: now, history: history)
             mark.include(state)
-            lookahead[number].update(state)
+            lookahead.update(number, state)
             return answer
         }
     }
@@ -150,7 +156,7 @@ public final class Ledger: Sendable {
             let answer = state.open(
                 path: path, hash: hashes.account, ancestors: hashes.ancestors, settings: settings, now: now)
             mark.include(state)
-            lookahead[number].update(state)
+            lookahead.update(number, state)
             return answer
         }
     }
@@ -191,7 +197,7 @@ public final class Ledger: Sendable {
             let answer = state.grant(
                 request, to: hashes.account, key: key, digest: digest, now: now, history: history)
             mark.include(state)
-            lookahead[number].update(state)
+            lookahead.update(number, state)
             return answer
         }
     }

@@ -186,7 +186,7 @@ extension Ledger {
                 action, command, record: record, account: account, content: content, book: book, pin: pin,
                 now: now, history: history)
             mark.include(state)
-            lookahead[number].update(state)
+            lookahead.update(number, state)
             return answer
         }
     }

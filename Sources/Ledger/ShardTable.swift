@@ -79,7 +79,7 @@ struct Lookahead: ~Copyable {
     /// Microseconds: no grant expires before.
     let nextGrantExpiry = Atomic<Int64>(.max)
 
-    func update(_ state: borrowing ShardState) {
+    fileprivate func update(_ state: borrowing ShardState) {
         let account = state.index.location
         let id = state.ids.location
         if accountSlots.load(ordering: .relaxed) != account.address {
@@ -107,6 +107,8 @@ struct Lookahead: ~Copyable {
 final class LookaheadTable: @unchecked Sendable {
     private let rows: UnsafeMutablePointer<Lookahead>
     private let count: Int
+    /// Microseconds: the latest of the shards' horizons, which only go up.
+    let latestHorizon = Atomic<Int64>(.min)
 
     init(count: Int) {
         self.count = count
@@ -126,5 +128,15 @@ final class LookaheadTable: @unchecked Sendable {
             precondition(shard >= 0 && shard < count)
             return unsafe UnsafePointer(rows + shard)
         }
+    }
+
+    /// Notes what a shard's state has come to.
+    @inline(__always)
+    func update(_ shard: Int, _ state: borrowing ShardState) {
+        let row = unsafe rows + shard
+        if unsafe row.pointee.horizon.load(ordering: .relaxed) != state.horizon.microseconds {
+            latestHorizon.max(state.horizon.microseconds, ordering: .relaxed)
+        }
+        unsafe row.pointee.update(state)
     }
 }

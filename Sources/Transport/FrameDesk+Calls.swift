@@ -141,6 +141,8 @@ extension FrameDesk {
         _ batch: ReportBatch, message: ByteView, deadline: NIODeadline
     ) -> Bool {
         if batch.fault != nil { return false }
+        let (earliest, hasQuoteToken) = decoder.outline(batch)
+        guard lane.mayNeedHistory(earliest: earliest, hasQuoteToken: hasQuoteToken) else { return false }
         var keys: [RecordKeys] = []
         var pinned: [PinnedVersions] = []
         var needsHistory = false
@@ -164,17 +166,20 @@ extension FrameDesk {
     ) {
         if let fault = batch.fault { return append(fault, callID: callID, to: &answers) }
         results.removeAll(keepingCapacity: true)
-        for index in 0..<batch.count {
-            if let fault = decoder.read(batch, at: index, into: &records[0]) {
-                lane.countRefusal(fault)
-                results.append(.refusal(fault))
-                continue
+        for first in stride(from: 0, to: batch.count, by: Self.recordsAtOnce) {
+            let range = first..<min(first + Self.recordsAtOnce, batch.count)
+            batchCalls.removeAll(keepingCapacity: true)
+            for index in range {
+                let slot = index - first
+                if let fault = decoder.read(batch, at: index, into: &records[slot]) {
+                    batchCalls.append(.fault(fault))
+                } else {
+                    batchCalls.append(.prepared(lane.prepare(records[slot])))
+                }
             }
-            let prepared = lane.prepare(records[0])
-            switch lane.decide(records[0], prepared, history: history?[index] ?? .notAsked) {
-            case .receipt(let receipt): results.append(.receipt(receipt))
-            case .refused(let refusal): results.append(.refusal(refusal))
-            case .askHistory: results.append(.refusal(Refusal(.overloaded)))
+            lane.prefetch()
+            for index in range {
+                results.append(decide(index - first, history: history?[index] ?? .notAsked))
             }
             lane.clearPrepared()
         }
@@ -182,6 +187,22 @@ extension FrameDesk {
         encoder.append(
             batchOf: batch.count, in: .frame(callID: callID), to: &answers.output, result: { results[$0] })
         answers.count += 1
+    }
+
+    /// Decides the record in a slot, if its fields are sound.
+    @inline(__always)
+    private mutating func decide(_ slot: Int, history: HistoryAnswer) -> Wire.ReportAnswer {
+        switch batchCalls[slot] {
+        case .fault(let fault):
+            lane.countRefusal(fault)
+            return .refusal(fault)
+        case .prepared(let prepared):
+            switch lane.decide(records[slot], prepared, history: history) {
+            case .receipt(let receipt): return .receipt(receipt)
+            case .refused(let refusal): return .refusal(refusal)
+            case .askHistory: return .refusal(Refusal(.overloaded))
+            }
+        }
     }
 }
 

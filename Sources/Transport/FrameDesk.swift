@@ -65,6 +65,8 @@ struct FrameDesk: ~Copyable {
     /// The records of the frames being handled; their views live until the decoder is reset.
     var records = [UsageRecord](repeating: UsageRecord(), count: FrameDesk.recordsAtOnce)
     var results: [Wire.ReportAnswer] = []
+    /// The records of a batch that are being handled, by their slots.
+    var batchCalls: [BatchCall] = []
     private var calls: [PendingCall] = []
     /// Frames of the last read that wait for history.
     private(set) var late: [LateFrame] = []
@@ -72,6 +74,12 @@ struct FrameDesk: ~Copyable {
     /// Reports that are prepared before the first of them is decided: enough to overlap cache misses,
     /// few enough that their records stay in the first-level cache.
     static let recordsAtOnce = 64
+
+    /// A record of a batch between preparing and deciding.
+    enum BatchCall {
+        case fault(Refusal)
+        case prepared(PreparedReport)
+    }
 
     /// A call between preparing and deciding; its record is in the slot of the same number.
     private struct PendingCall {
@@ -90,6 +98,7 @@ struct FrameDesk: ~Copyable {
     init(_ gateway: Gateway) {
         lane = Lane(gateway)
         calls.reserveCapacity(Self.recordsAtOnce)
+        batchCalls.reserveCapacity(Self.recordsAtOnce)
     }
 
     /// Handles the whole frames at the front of `received`.

@@ -72,11 +72,7 @@ extension FrameEncoder {
         ) { unsafe $0.pointee.report_batch = response }
     }
 
-    @usableFromInline
-    func prepare(_ answer: HoldAnswer, _ envelope: Envelope) {
-        arena.allow(.max)
-        let hold = unsafe make(Tollgate__V1__HoldResponse.self)
-        unsafe tollgate__v1__hold_response__init(hold)
+    func set(_ answer: HoldAnswer) {
         unsafe hold.pointee.hold_id = binary(answer.holdID)
         unsafe hold.pointee.state = Tollgate__V1__HoldState(rawValue: UInt32(answer.state?.rawValue ?? 0))
         unsafe hold.pointee.amount = answer.amount
@@ -84,9 +80,6 @@ extension FrameEncoder {
         unsafe hold.pointee.expires_at = answer.expiresAt
         unsafe hold.pointee.sequence = answer.sequence
         unsafe hold.pointee.duplicate = answer.duplicate ? 1 : 0
-        unsafe enclose(
-            hold, envelope, as: .hold, TOLLGATE__V1__SERVER_FRAME__ANSWER_HOLD
-        ) { unsafe $0.pointee.hold = hold }
     }
 
     @usableFromInline

@@ -2,7 +2,7 @@
 //
 // A receipt goes through one reused protobuf-c structure: its fields are set, room for the longest
 // receipt is reserved, and protobuf-c packs behind the place of the header, which is written last.
-// A quote goes the same way, with a structure for each line that it may have. Other answers differ in
+// A hold's state goes the same way, and a quote, with a structure for each line that it may have. Other answers differ in
 // length, so protobuf-c is asked for the length first. Structures that exist only while an answer is
 // written come from an arena that is dropped afterwards.
 
@@ -29,6 +29,7 @@ public final class FrameEncoder {
     var text = BytePacker(capacity: 512)
     let frame: UnsafeMutablePointer<Tollgate__V1__ServerFrame>
     let receipt: UnsafeMutablePointer<Tollgate__V1__Receipt>
+    let hold: UnsafeMutablePointer<Tollgate__V1__HoldResponse>
     /// A quote, one structure for each line that it may have, and the list of those.
     let quote: UnsafeMutablePointer<Tollgate__V1__QuoteResponse>
     let quoteLines: UnsafeMutablePointer<Tollgate__V1__QuoteLine>
@@ -41,13 +42,16 @@ public final class FrameEncoder {
         case none
         case frame
         case clientFrame
-        case reportBatch, hold, balance, status
+        case reportBatch, balance, status
     }
     /// The structure of the kind that `prepared` names, if it is a message alone.
     var bareMessage: UnsafeMutableRawPointer?
 
     /// The longest frame with a receipt: header, call id, and every field at its longest.
     @usableFromInline static let receiptFrameBytesMax = 256
+
+    /// The longest frame with a hold but for its id.
+    @usableFromInline static let holdFrameBytesMax = 128
 
     /// The longest frame with a quote but for its token: 26 fields of at most 12 bytes, and for each unit a line
     /// of at most 64.
@@ -59,6 +63,8 @@ public final class FrameEncoder {
         unsafe receipt = .allocate(capacity: 1)
         unsafe tollgate__v1__server_frame__init(frame)
         unsafe tollgate__v1__receipt__init(receipt)
+        unsafe hold = .allocate(capacity: 1)
+        unsafe tollgate__v1__hold_response__init(hold)
         unsafe quote = .allocate(capacity: 1)
         unsafe quoteLines = .allocate(capacity: UsageUnit.count)
         unsafe quoteLineList = .allocate(capacity: UsageUnit.count)
@@ -73,6 +79,7 @@ public final class FrameEncoder {
         unsafe quoteLineList.deallocate()
         unsafe quoteLines.deallocate()
         unsafe quote.deallocate()
+        unsafe hold.deallocate()
         unsafe receipt.deallocate()
         unsafe frame.deallocate()
     }
@@ -118,13 +125,15 @@ public final class FrameEncoder {
         }
     }
 
-    /// Appends the state of a hold.
+    /// Appends the state of a hold. Allocates nothing.
     @inlinable
     public func append<Output: OutputBuffer>(
         _ answer: HoldAnswer, in envelope: Envelope, to output: inout Output
     ) {
-        prepare(answer, envelope)
-        emit(to: &output)
+        let bytesMax = FrameEncoder.holdFrameBytesMax + answer.holdID.count
+        unsafe output.withReserved(bytes: bytesMax) { room in
+            unsafe pack(answer, envelope, into: room)
+        }
     }
 
     /// Appends a balance.
@@ -203,6 +212,26 @@ public final class FrameEncoder {
         return WireLimits.headerBytes + messageBytes
     }
 
+    @usableFromInline
+    func pack(_ answer: HoldAnswer, _ envelope: Envelope, into room: UnsafeMutableRawBufferPointer) -> Int {
+        set(answer)
+        let message = unsafe (room.baseAddress.unsafelyUnwrapped + WireLimits.headerBytes)
+            .assumingMemoryBound(to: UInt8.self)
+        let messageBytes: Int
+        switch envelope {
+        case .frame(let callID):
+            unsafe frame.pointee.call_id = callID
+            unsafe frame.pointee.answer_case = TOLLGATE__V1__SERVER_FRAME__ANSWER_HOLD
+            unsafe frame.pointee.hold = hold
+            messageBytes = unsafe tollgate__v1__server_frame__pack(frame, message)
+        case .bare:
+            messageBytes = unsafe tollgate__v1__hold_response__pack(hold, message)
+        }
+        precondition(WireLimits.headerBytes + messageBytes <= room.count)
+        unsafe Framing.writeHeader(messageBytes: messageBytes, to: room)
+        return WireLimits.headerBytes + messageBytes
+    }
+
     /// The length of the prepared message.
     @usableFromInline
     func preparedBytes() -> Int {
@@ -211,7 +240,6 @@ public final class FrameEncoder {
         case .frame: unsafe tollgate__v1__server_frame__get_packed_size(frame)
         case .clientFrame: unsafe tollgate__v1__client_frame__get_packed_size(bare())
         case .reportBatch: unsafe tollgate__v1__report_batch_response__get_packed_size(bare())
-        case .hold: unsafe tollgate__v1__hold_response__get_packed_size(bare())
         case .balance: unsafe tollgate__v1__balance__get_packed_size(bare())
         case .status: unsafe tollgate__v1__status__get_packed_size(bare())
         }
@@ -228,7 +256,6 @@ public final class FrameEncoder {
         case .frame: written = unsafe tollgate__v1__server_frame__pack(frame, message)
         case .clientFrame: written = unsafe tollgate__v1__client_frame__pack(bare(), message)
         case .reportBatch: written = unsafe tollgate__v1__report_batch_response__pack(bare(), message)
-        case .hold: written = unsafe tollgate__v1__hold_response__pack(bare(), message)
         case .balance: written = unsafe tollgate__v1__balance__pack(bare(), message)
         case .status: written = unsafe tollgate__v1__status__pack(bare(), message)
         }

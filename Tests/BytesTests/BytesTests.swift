@@ -149,13 +149,24 @@ struct PackingTests {
                 packer.append(bytesMax: BytePacker.numberBytesMax) { $0.append(value) }
                 #expect(Array(packer.view) == plain + plain)
                 for behind in [[], [UInt8](repeating: 0xff, count: 9), [UInt8](repeating: 0, count: 9)] {
-                    try (plain + behind).withView { view in
+                    try (plain + behind).withView { (view) throws in
                         var unpacker = ByteUnpacker(view)
                         #expect(try unpacker.unsigned() == value)
                         #expect(unpacker.offset == plain.count)
                     }
                 }
             }
+        }
+    }
+
+    @Test("letters are written in lower case, and no other byte is changed, wherever they stand")
+    func lowercased() {
+        let all = (0...255).map { UInt8($0) }
+        for start in 0..<9 {
+            let bytes = Array(all.dropFirst(start * 7)) + [0x41, 0x5a]
+            var packer = BytePacker(capacity: 1)
+            bytes.withView { view in packer.append(bytesMax: view.count) { $0.append(lowercased: view) } }
+            #expect(Array(packer.view) == bytes.map { (0x41...0x5a).contains($0) ? $0 + 0x20 : $0 })
         }
     }
 
