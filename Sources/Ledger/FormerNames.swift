@@ -89,6 +89,11 @@ extension ShardState {
         return isFormer ? path : nil
     }
 
+    private struct Way: Hashable {
+        var owner: UInt32
+        var rest: [UInt8]
+    }
+
     /// Every name under which an account may have been told of: its own, those it had, and those that it had because
     /// accounts above it had others. At most `atMost`, its own first.
     @inline(never)
@@ -96,6 +101,8 @@ extension ShardState {
         var found = [Array(path(of: account))]
         if formerNames.isEmpty { return found }
         var seen = Set(found)
+        /// Accounts on the way whose names were put before the same rest.
+        var done: Set<Way> = []
         var next = 0
         while next < found.count {
             let name = found[next]
@@ -103,7 +110,9 @@ extension ShardState {
             var end = name.count
             while end > 0 {
                 let hash = hash(Array(name[..<end]))
-                if let owner = find(hash) ?? formerNames.account(hash) {
+                if let owner = find(hash) ?? formerNames.account(hash),
+                    done.insert(Way(owner: owner, rest: Array(name[end...]))).inserted
+                {
                     for other in [Array(path(of: owner))] + formerNames.names(of: owner) {
                         let candidate = other + name[end...]
                         guard candidate.count <= AccountPath.bytesMax, seen.insert(candidate).inserted,
@@ -155,7 +164,9 @@ extension ShardState {
             let at = fields.offset
             let name = Array(try fields.prefixed())
             let hash = hash(name)
-            guard !name.isEmpty, name.count <= AccountPath.bytesMax, formerNames.account(hash) == nil else {
+            guard !name.isEmpty, name.count <= AccountPath.bytesMax, find(hash) == nil,
+                formerNames.account(hash) == nil
+            else {
                 throw UnpackingError(offset: at)
             }
             formerNames.add(name, hash: hash, of: account)

@@ -329,7 +329,9 @@ extension ShardState {
             var sum = Int128(held(of: wallet))
             let inside = Set(moving)
             holds.forEach { _, hold in
-                if inside.contains(hold.account), hold.wallet != wallet { sum += Int128(hold.amount) }
+                if inside.contains(hold.account), !inside.contains(hold.wallet), hold.wallet != wallet {
+                    sum += Int128(hold.amount)
+                }
             }
             guard Int64(exactly: sum) != nil else {
                 throw contradiction("the holds of \(entry.to.text) do not fit in 64 bits")

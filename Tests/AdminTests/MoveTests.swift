@@ -94,7 +94,7 @@ struct MoveTests {
                     ("acme/search/alice", "acme/labs/x", 404, "ACCOUNT_NOT_FOUND", "to", "acme/search/labs"),
                     ("acme/search", "acme/shut/x", 403, "ACCOUNT_CLOSED", "to", "open it again"),
                     ("acme/shut", "acme/x", 403, "ACCOUNT_CLOSED", "account", "closed"),
-                    ("acme/nobody", "acme/x", 404, "ACCOUNT_NOT_FOUND", "account", ""),
+                    ("acme/nobody", "acme/x", 404, "ACCOUNT_NOT_FOUND", "account", "no such account"),
                     ("acme/search", "acme//x", 400, "INVALID_ARGUMENT", "to", "empty"),
                     ("acme/search", "acme/a/b/c/d/e/f/g/h", 400, "INVALID_ARGUMENT", "to", "segments"),
                 ]

@@ -147,7 +147,8 @@ actor MixedOrganisation {
 
     private func act() async {
         switch Int.random(in: 0..<100, using: &random) {
-        case 0..<40: await report()
+        case 0..<38: await report()
+        case 38..<40: await move()
         case 40..<56: hold()
         case 56..<70: await settle()
         case 70..<74: void()
@@ -160,7 +161,7 @@ actor MixedOrganisation {
         case 93..<95: await repeatAct()
         case 95..<97: await budget()
         case 97..<98: await endParked()
-        case 98..<99: chance(50) ? await change() : await move()
+        case 98..<99: await change()
         default: await close()
         }
     }

@@ -287,6 +287,34 @@ struct MoveTests {
         #expect(try verify().problem == nil)
     }
 
+    @Test("a quote's token is good for the account under every path that it has or had")
+    func quotes() async throws {
+        let gateway = try openGateway(directory)
+        await tree(gateway)
+        let time = gateway.now().microseconds
+        let asked = TestReport(id: "q", account: "acme/a/x", eventTime: time)
+        let (charge, token) = withRecord(asked, gateway) { record in
+            var lane = Lane(gateway)
+            lane.begin()
+            var record = record
+            let prepared = lane.prepare(quote: &record)
+            let refusal = lane.quote(record, prepared, [])
+            #expect(refusal == nil)
+            return (lane.quoted.own.charge, Array(lane.quoteToken))
+        }
+        try await move("acme/a", "acme/b/a", gateway)
+        for (id, name) in [("r1", "acme/a/x"), ("r2", "acme/b/a/x")] {
+            let answer = try await report(
+                [TestReport(id: id, account: name, token: token, eventTime: time)], to: gateway)
+            #expect(answer[0].receipt?.charge == charge, "\(name)")
+        }
+        let other = try await report(
+            [TestReport(id: "r3", account: "acme/b", token: token, eventTime: time)], to: gateway)
+        #expect(other[0].refusal?.field == .quoteToken)
+        await gateway.stop()
+        #expect(try verify().problem == nil)
+    }
+
     // MARK: - Beside traffic
 
     @Test(

@@ -59,9 +59,10 @@ struct MoveHistoryTests {
         let house = try House(idsMax: 1 << 14)
         let model = Model()
         var (number, moved, refused) = (0, 0, 0)
+        func segments(_ path: String) -> Int { path.split(separator: "/").count }
         func add(_ path: String, wallet: Bool) throws {
             let parent = path.lastIndex(of: "/").flatMap { model.node(at: String(path[..<$0])) }
-            guard path == "o" || parent != nil else { return }
+            guard path == "o" || parent != nil, segments(path) <= AccountPath.segmentsMax else { return }
             guard try house.open(path, wallet: wallet, tier: path == "o" ? "plain" : nil).receipt != nil
             else {
                 return
@@ -92,6 +93,7 @@ struct MoveHistoryTests {
                 try add(node.path + "/" + random.pick(["a", "b", "c"]), wallet: random.chance(40))
             case 14..<30:
                 let target = random.pick(model.nodes).path + "/" + random.pick(["a", "b", "c"])
+                guard segments(target) <= AccountPath.segmentsMax else { continue }
                 let answer = try house.move(name, target, key: random.chance(50) ? "m\(number)" : nil)
                 guard let receipt = answer.receipt else {
                     refused += 1
