@@ -172,6 +172,17 @@ struct MoveTests {
             return
         }
         #expect(row.figures.state == .discarded && row.account == "acme/b/a/x")
+        // Events keep the path of their time too.
+        var events = EventFilter()
+        events.subject = "acme/b/a"
+        let told = try gateway.history.events(events)
+        for (type, subject) in [
+            (EventType.granted, "acme/a"), (EventType.parked, "acme/a/x"),
+            (EventType.accountMoved, "acme/b/a"), (EventType.discarded, "acme/b/a/x"),
+        ] {
+            #expect(told.contains { $0.type == type && $0.subject == subject }, "\(type)")
+        }
+        #expect(told.allSatisfy { $0.subject != "acme" && $0.subject != "acme/b" })
         await gateway.stop()
         #expect(try verify().problem == nil)
     }
