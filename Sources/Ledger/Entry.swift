@@ -274,7 +274,7 @@ enum EntryKind: UInt8 {
     case holdChanged = 10
     case budgetSet = 11
     case budgetCrossed = 12
-    case accountMoved = 24
+    case accountMoved = 28
 }
 
 /// Why an entry cannot be read: a newer version wrote it, or the ledger has a bug; damage on disk is

@@ -36,7 +36,7 @@ enum AccountSection: UInt8 {
     case holds = 1
     case budgets = 2
     /// each name, oldest first
-    case formerNames = 3
+    case formerNames = 28
     /// deducted | voided
     case sums = 16
     /// count, then charge and refunded of each
