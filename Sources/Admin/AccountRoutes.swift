@@ -36,6 +36,12 @@ extension AdminDesk {
             case .existed:
                 counts.existed += 1
                 result["result"] = "existed"
+            case .moved(let path):
+                counts.refused += 1
+                result.refuse(
+                    Reason.accountExists.text,
+                    "an account was moved, and the path leads to \(path.text) since: name that one, or another path"
+                        + " for another account")
             case .refused(let refusal):
                 counts.refused += 1
                 result.refuse(refusal.reason.text, Self.words(refusal, for: opening))

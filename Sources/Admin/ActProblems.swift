@@ -59,7 +59,83 @@ extension RequestProblem {
                     "\(JSONValue.string(path.text).text) cannot take the balance: it must be another open"
                     + " account of the same organisation, with a wallet that this closing does not close",
                 param: "transfer_to")
+        case .move(let problem): return account(problem)
         }
+    }
+
+    /// Why an account is not moved, and what would help. Nothing was changed.
+    private static func account(_ problem: MoveProblem) -> Account {
+        func name(_ path: [UInt8]) -> String { JSONValue.string(path.text).text }
+        var (status, code, param) = (409, "CANNOT_MOVE", "to")
+        var metadata = JSONObject()
+        let message: String
+        switch problem {
+        case .isOrganisation:
+            (status, code, param) = (400, Reason.invalidArgument.text, "account")
+            message =
+                "it is an organisation: request ids, keys and the tree are its own, so only what is below one moves"
+        case .otherOrganisation:
+            (status, code) = (400, Reason.invalidArgument.text)
+            message =
+                "an account moves within its organisation: the path must begin with the same first segment and go on"
+                + " below it"
+        case .belowItself:
+            (status, code) = (400, Reason.invalidArgument.text)
+            message = "the path is below the account itself"
+        case .exists(let path):
+            (status, code) = (409, Reason.accountExists.text)
+            message =
+                "\(name(path)) stands there: choose a path that is free, or move that one away first; two accounts"
+                + " are not made one"
+        case .formerName(let path, let owner):
+            (status, code) = (409, Reason.accountExists.text)
+            message =
+                "\(name(path)) is a former path of \(name(owner)), and reports under it still go there: choose another"
+                + " path"
+            metadata["moved_to"] = .string(owner.text)
+        case .noParent(let path, let moved):
+            (status, code) = (404, Reason.accountNotFound.text)
+            if let moved {
+                message = "\(name(path)) was moved to \(name(moved)): move the account there"
+                metadata["moved_to"] = .string(moved.text)
+            } else {
+                message =
+                    "there is no account \(name(path)) to move it below: open it first, with POST /api/v1/accounts or"
+                    + " `tollgate accounts open \(path.text) --no-wallet`"
+            }
+        case .parentClosed(let path):
+            (status, code) = (403, Reason.accountClosed.text)
+            message = "\(name(path)) is closed, and so would be what is below it: open it again first"
+        case .noWallet:
+            message =
+                "the account owns no wallet, and there is none above the path to pay for it: choose a place below one"
+        case .noTier:
+            message =
+                "the account has no tier of its own, and there is none above the path to inherit: give it one first,"
+                + " with PATCH /api/v1/accounts or `tollgate accounts set --tier`"
+        case .badPath(let path, let fault):
+            (status, code) = (400, Reason.invalidArgument.text)
+            message = "\(name(path)) would be an account's path: \(fault)"
+        case .tooMany(let count):
+            param = "account"
+            message =
+                "\(count) accounts would move at once, and at most \(MoveLimits.accountsMax) do: move the ones below it"
+                + " one after the other"
+            metadata["accounts"] = .integer(count)
+        case .tooManyNames:
+            param = "account"
+            message =
+                "it has been under \(MoveLimits.namesMax) paths by now, all of which lead to it, and may have no more"
+        case .holdsNotCovered(let held, let available, let wallet):
+            code = "CREDIT_HELD"
+            message =
+                "open holds keep \(words(held)) of the wallet that stays behind, and \(name(wallet)), which would pay"
+                + " for them, has \(words(available)) available: settle or void them first, or give it credit"
+            metadata = [
+                "held": .credits(held), "available": .credits(available), "wallet": .string(wallet.text),
+            ]
+        }
+        return Account(status: status, code: code, message: message, param: param, metadata: metadata)
     }
 
     static func noCharge(_ lag: UInt64) -> Account {

@@ -6,6 +6,7 @@
 //      POST /api/v1/credits/void      {"user_id", "grant_id", "reason"}
 //      POST /api/v1/credits/correct   {"user_id", "request_id", "should_have_charged", "reason"}
 //      POST /api/v1/accounts/{path}/close   {"balance": "keep|forfeit|transfer", "transfer_to", "reason"}
+//      POST /api/v1/accounts/{path}/move    {"to", "reason"}
 //
 // Each takes an `Idempotency-Key` and answers the balance before and after. Each wants a reason, in the
 // document or in its metadata; `by` says who.
@@ -179,6 +180,49 @@ extension AdminDesk {
             ])
         var object: JSONObject = [
             "account": .string(account.path.text), "status": .string(outcome.summary.status.name),
+        ]
+        object.write(outcome.receipt)
+        object.write(note)
+        return Reply(object)
+    }
+
+    /// `POST /api/v1/accounts/{path}/move`: another place in the tree, with everything below.
+    func moveAccount(_ request: AdminRequest) async throws(RequestProblem) -> Reply {
+        let account = NamedAccount(path: request.place, name: "account")
+        let (note, target) = try read(request) { (root) throws(JSONError) in
+            try root.expectOnly(ActNote.keys + ["to"])
+            let note = try ActNote(root)
+            return (note, Array(try root.field("to").string().utf8))
+        }
+        do throws(AccountPath.Fault) {
+            _ = try target.withView { (path) throws(AccountPath.Fault) in
+                try AccountPath.organisationCount(of: path)
+            }
+        } catch {
+            throw .path(error, param: "to")
+        }
+        var order = AccountMove(from: account.path, to: target)
+        order.actor = Array(note.actor.utf8)
+        order.reason = Array(note.reason.utf8)
+        order.idempotencyKey = try request.idempotencyKey()
+        let outcome: ActOutcome
+        do throws(AdministrationError) {
+            outcome = try await gateway.move(order)
+        } catch {
+            throw RequestProblem(error, account: account.name)
+        }
+        logger.info(
+            "account moved",
+            metadata: [
+                "request_id": "\(request.id)", "from": "\(account.path.text)", "to": "\(target.text)",
+                "by": "\(note.actor)", "reason": "\(note.reason)",
+                "duplicate": "\(outcome.receipt.duplicate)",
+                "sequence": "\(outcome.receipt.sequence)",
+            ])
+        var object: JSONObject = [
+            "from": .string(account.path.text), "account": .string(outcome.summary.path.text),
+            "wallet": .string(outcome.summary.wallet.text), "tier": .string(outcome.summary.tier.text),
+            "status": .string(outcome.summary.status.name),
         ]
         object.write(outcome.receipt)
         object.write(note)

@@ -35,6 +35,7 @@ final class AdminDesk: Sendable {
         case .voidGrant: try await voidGrant(request)
         case .correct: try await correct(request)
         case .closeAccount: try await closeAccount(request)
+        case .moveAccount: try await moveAccount(request)
         case .creditAudit: try await creditAudit(request)
         case .previewBulk: try await previewBulk(request)
         case .applyBulk: try await applyBulk(request)

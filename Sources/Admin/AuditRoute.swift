@@ -15,6 +15,7 @@ extension AdminDesk {
         TransactionKind.voided,
         TransactionKind.noted, TransactionKind.forfeited, TransactionKind.transferredOut,
         TransactionKind.transferredIn, TransactionKind.accountOpened, TransactionKind.accountChanged,
+        TransactionKind.accountMoved,
     ]
     /// Rows that one question looks at for an actor's.
     private static let auditRowsMax = 20_000

@@ -7,7 +7,7 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     case health, ready, metrics, status, books
     case allocate, balance, transactions
     case deduct, refund, voidGrant, correct
-    case closeAccount
+    case closeAccount, moveAccount
     case previewBulk, applyBulk, confirmBulk
     case creditAudit
     case allRules, platformRules, platformRule, byokRules, byokRule
@@ -32,7 +32,7 @@ enum Endpoint: Hashable, Sendable, CaseIterable {
     var bodyBytesMax: Int? {
         switch self {
         case .allocate, .changeAccount, .approveCatalogue: AdminLimits.bodyBytesMax
-        case .deduct, .refund, .voidGrant, .correct, .closeAccount: AdminLimits.bodyBytesMax
+        case .deduct, .refund, .voidGrant, .correct, .closeAccount, .moveAccount: AdminLimits.bodyBytesMax
         case .applyRules, .createBYOKRule, .changePlatformRule, .changeBYOKRule, .withdrawPlatformRule,
             .withdrawBYOKRule, .quote, .calculatePlatform, .calculateBYOK, .calculateComparison,
             .settleParked, .discardParked, .openHold, .settleHold, .voidHold, .extendHold, .setBudget,
@@ -151,6 +151,7 @@ struct Route: Sendable {
         Route(.post, "/api/v1/holds/{}/extend", .extendHold),
         Route(.post, "/api/v1/accounts", .openAccounts),
         Route(.post, "/api/v1/accounts/{...}/close", .closeAccount),
+        Route(.post, "/api/v1/accounts/{...}/move", .moveAccount),
         Route(.get, "/api/v1/accounts/{...}", .account),
         Route(.patch, "/api/v1/accounts/{...}", .changeAccount),
         Route(.put, "/api/v1/accounts/{...}", .changeAccount),

@@ -38,6 +38,37 @@ extension Gateway {
         return try Self.outcome(answer, summary)
     }
 
+    /// Moves an account, and all below it, to another place of its organisation's tree.
+    public func move(_ order: AccountMove) async throws(AdministrationError) -> ActOutcome {
+        let (answer, summary, mark) = try decide(order)
+        await whenDurable(mark)
+        return try Self.outcome(answer, summary)
+    }
+
+    private func decide(
+        _ order: AccountMove
+    ) throws(AdministrationError) -> (CreditAnswer, AccountSummary?, AnswerMark) {
+        if let fault = admissionFault() { throw .refused(fault) }
+        let time = now()
+        var mark = AnswerMark()
+        var answer = try act(order.from) { (_) throws(AccountPath.Fault) in
+            try ledger.move(order, now: time, mark: &mark)
+        }
+        if case .askHistory = answer {
+            let earlier = try storing { () throws(StoreError) in
+                try earlierAct(order.idempotencyKey, on: order.from)
+            }
+            answer = try act(order.from) { (_) throws(AccountPath.Fault) in
+                try ledger.move(order, now: time, history: earlier, mark: &mark)
+            }
+        }
+        // Moved or not, the path that it had leads to it.
+        let summary = try act(order.from) { (path) throws(AccountPath.Fault) in
+            try ledger.summary(of: path, now: time, mark: &mark)
+        }
+        return (answer, summary, mark)
+    }
+
     private static func outcome(
         _ answer: CreditAnswer, _ summary: AccountSummary?
     ) throws(AdministrationError) -> ActOutcome {
@@ -101,7 +132,13 @@ extension Gateway {
             try history.usage(requestID: requestID, organisation: organisation)
         }
         guard let row = found else { throw .noCharge(lag: historyLag) }
-        let (payer, wallet) = (Array(row.account.utf8), Array(row.wallet.utf8))
+        // They may have been moved since.
+        let moves = try storing { () throws(StoreError) in try history.moves() }
+        let (payer, wallet) = (
+            moves.current(Array(row.account.utf8), afterLSN: row.figures.lsn),
+            moves.current(Array(row.wallet.utf8), afterLSN: row.figures.lsn)
+        )
+        let account = account.withView { ledger.currentPath(of: $0) } ?? account
         let isOwn = payer == account || wallet == account || payer.starts(with: account + [UInt8(ascii: "/")])
         guard isOwn else { throw .noCharge(lag: 0) }
         switch row.figures.state {

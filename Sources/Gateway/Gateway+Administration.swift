@@ -52,6 +52,8 @@ public struct AccountOpening: Sendable {
 public enum OpeningOutcome: Hashable, Sendable {
     case opened
     case existed
+    /// The path leads to an account that was moved, which goes on having it: where it would be now.
+    case moved(to: [UInt8])
     case refused(Refusal)
     case badPath(AccountPath.Fault)
 }
@@ -88,6 +90,9 @@ extension Gateway {
         switch opened {
         case .done: break
         case .askHistory: preconditionFailure("opening an account asks nobody")
+        case .refused(let refusal)
+        where refusal.reason == .accountExists && refusal.found == AccountSettings.isFormerName:
+            return .moved(to: opening.path.withView { ledger.currentPath(of: $0) } ?? opening.path)
         case .refused(let refusal) where refusal.reason == .accountExists: outcome = .existed
         case .refused(let refusal): return .refused(refusal)
         }

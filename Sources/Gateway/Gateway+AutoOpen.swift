@@ -24,7 +24,13 @@ extension Gateway {
                 isOpened = try open(organisation, AccountSettings(tier: tier), now: now, mark: &mark)
             }
             guard organisationCount < path.count else { return isOpened }
-            return try open(path, AccountSettings(ownsWallet: false), now: now, mark: &mark)
+            // Below an account that was moved, it is opened where that account is.
+            guard let current = ledger.currentPath(of: path) else {
+                return try open(path, AccountSettings(ownsWallet: false), now: now, mark: &mark)
+            }
+            return try current.withView { (path) throws(AccountPath.Fault) in
+                try open(path, AccountSettings(ownsWallet: false), now: now, mark: &mark)
+            }
         } catch {
             return false
         }

@@ -75,7 +75,8 @@ extension Gateway {
                 details.end == nil ? nil : try history.usage(key: row.figures.idKey, state: .parked)
             }
             let grants = try storing { () throws(StoreError) in
-                try history.grants(Set(details.draws.map(\.grant)), of: Array(row.wallet.utf8))
+                try history.grants(
+                    Set(details.draws.map(\.grant)), of: Array(row.wallet.utf8), upTo: row.id)
             }
             var explained = try recompute(
                 row, parked: parked, details: details,

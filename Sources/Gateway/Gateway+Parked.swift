@@ -149,7 +149,7 @@ extension Gateway {
     private func pinForSettlement(
         _ record: UsageRecord
     ) throws(AdministrationError) -> (pin: PricePin, book: PriceBook) {
-        guard let token = signer.verified(record) else { return (.none, priceBook) }
+        guard let token = verified(record) else { return (.none, priceBook) }
         guard let book = try loadBook(token.catalogueVersion, ruleVersion: token.ruleVersion) else {
             return (.none, priceBook)
         }

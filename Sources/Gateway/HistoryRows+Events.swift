@@ -24,11 +24,12 @@ public enum EventType {
     public static let recovered = "balance.recovered"
     public static let budgetExceeded = "budget.exceeded"
     public static let accountChanged = "account.changed"
+    public static let accountMoved = "account.moved"
 
     /// Every type that there is.
     public static let all = [
         granted, expired, voided, refunded, deducted, holdExpired, parked, settled, corrected, discarded,
-        threshold, depleted, recovered, budgetExceeded, accountChanged,
+        threshold, depleted, recovered, budgetExceeded, accountChanged, accountMoved,
     ]
 }
 
@@ -70,6 +71,13 @@ extension HistoryRows {
                 [
                     "status": .string(changed.status.name), "tier": .string(changed.tier.text),
                     "reason": .string(changed.reason.text),
+                ], place, to: &writer)
+        case .accountMoved(let moved):
+            try tell(
+                EventType.accountMoved, about: moved.to,
+                [
+                    "from": .string(moved.from.text), "to": .string(moved.to.text),
+                    "reason": .string(moved.act.reason.text),
                 ], place, to: &writer)
         case .holdEnded, .held, .holdChanged, .noted, .accountOpened, .budgetSet: break
         }

@@ -13,6 +13,7 @@ public enum TransactionKind {
     public static let expired = "expired"
     public static let accountOpened = "account_opened"
     public static let accountChanged = "account_changed"
+    public static let accountMoved = "account_moved"
     /// Taken by hand. What usage costs is `deducted`.
     public static let deduction = "manual_deduction"
     public static let refunded = "refunded"
@@ -27,7 +28,7 @@ public enum TransactionKind {
     /// Every type that a credit row may have.
     public static let all = [
         allocated, refunded, deduction, voided, expired, forfeited, transferredOut, transferredIn, noted,
-        holdOpened, holdChanged, holdVoided, holdExpired, accountOpened, accountChanged,
+        holdOpened, holdChanged, holdVoided, holdExpired, accountOpened, accountChanged, accountMoved,
         budgetSet, budgetRemoved, budgetExceeded,
     ]
     public static let holdOpened = "hold_opened"
@@ -86,6 +87,7 @@ struct HistoryRows: ~Copyable {
             case .holdChanged(let change): try add(change, place, to: &writer)
             case .budgetSet(let budget): try add(budget, place, to: &writer)
             case .budgetCrossed(let crossed): try add(crossed, place, to: &writer)
+            case .accountMoved(let moved): try add(moved, place, to: &writer)
             }
             try addEvents(of: entry, place, to: &writer)
             lsn += 1
@@ -200,6 +202,26 @@ struct HistoryRows: ~Copyable {
             "reason": .string(entry.reason.text),
         ])
         try write(credit(place), account: entry.path, kind: TransactionKind.accountChanged, to: &writer)
+    }
+
+    /// The row has the path of now; the transactions of the account lead from there to those of before.
+    private mutating func add(
+        _ entry: AccountMovedEntry, _ place: Place, to writer: inout HistoryWriter
+    ) throws {
+        var object = GrantDetails.object(entry.act)
+        object["from"] = .string(entry.from.text)
+        object["to"] = .string(entry.to.text)
+        object["accounts"] = .integer(entry.count)
+        setDetails(object, metadata: entry.act.metadata)
+        watch.forget()
+        var row = credit(place)
+        row.account = entry.to
+        row.details = details.view
+        row.idempotencyKey = entry.act.idempotencyKey
+        try TransactionKind.accountMoved.withView { (kind) throws(StoreError) in
+            row.kind = kind
+            try writer.add(row, movedFrom: entry.from)
+        }
     }
 
     // Holds move no credit: their rows have an amount of zero, and what they keep in the details.

@@ -11,12 +11,16 @@ extension Lane {
     {
         var prepared = place(terms.account, eventTime: record.eventTime)
         if prepared.fault != nil { return prepared }
-        let maker = ledger.keys
-        prepared.keys.hold = maker.hold(terms.holdID, organisation: prepared.keys.organisation)
+        prepared.keys.hold = ledger.keys.hold(terms.holdID, organisation: prepared.keys.organisation)
         // It will be looked for among the ids, where the end of an earlier one would be.
         prepared.keys.request = prepared.keys.hold
         ledger.prefetch(prepared.keys)
         lookAhead(prepared.keys)
+        prepared.keys.digest = digest(of: terms, tags: tags, record: record)
+        return prepared
+    }
+
+    private mutating func digest(of terms: HoldTerms, tags: ByteView, record: UsageRecord) -> UInt64 {
         signing.clear()
         signing.append(prefixed: terms.account)
         signing.append(byte: terms.source.rawValue)
@@ -28,14 +32,31 @@ extension Lane {
         } else {
             RecordContent.append(record, to: &signing)
         }
-        prepared.keys.digest = maker.digest(signing.view)
-        return prepared
+        return ledger.keys.digest(signing.view)
+    }
+
+    /// The digest of the first request under a hold's id, if this one is the same under another name of its account.
+    @inline(never)
+    private mutating func sameHold(
+        _ conflict: Refusal, _ terms: HoldTerms, tags: ByteView, record: UsageRecord
+    ) -> UInt64? {
+        let first = UInt64(bitPattern: conflict.found)
+        for name in ledger.knownNames(of: terms.account) {
+            let digest = name.withView { name in
+                var (terms, record) = (terms, record)
+                terms.account = name
+                record.account = name
+                return self.digest(of: terms, tags: tags, record: record)
+            }
+            if digest == first { return first }
+        }
+        return nil
     }
 
     /// Sets credit aside. `record` is the usage to be priced where the terms have no amount; without an event
-    /// time it is for now. Allocates nothing.
+    /// time it is for now. `tags` are those it was prepared with. Allocates nothing.
     public mutating func hold(
-        _ terms: HoldTerms, _ record: UsageRecord, _ prepared: PreparedReport
+        _ terms: HoldTerms, _ record: UsageRecord, _ prepared: PreparedReport, tags: ByteView = ByteView()
     ) -> HoldDecision {
         if let fault = prepared.fault { return refused(fault) }
         if let closed = gateway.admissionFault() { return refused(closed) }
@@ -55,8 +76,16 @@ extension Lane {
             return decision
         case .refused(let refusal)
         where refusal.reason == .accountNotFound && gateway.autoOpen(terms.account, now: now, mark: &mark):
-            return hold(terms, record, prepared)
+            return hold(terms, record, prepared, tags: tags)
         case .refused(let refusal):
+            if refusal.reason == .idempotencyConflict,
+                let first = sameHold(refusal, terms, tags: tags, record: record),
+                first != prepared.keys.digest
+            {
+                var again = prepared
+                again.keys.digest = first
+                return hold(terms, record, again, tags: tags)
+            }
             let refusal = Self.fault(of: terms.account, insteadOf: refusal)
             return refused(terms.amount == nil ? explained(refusal, record, prepared.keys) : refusal)
         }

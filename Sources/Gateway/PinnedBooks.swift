@@ -66,9 +66,25 @@ extension Gateway {
         }
     }
 
+    /// What the token of a record says, if it was signed for such a record, whichever of its paths the account was
+    /// named by: a quote outlives a move.
+    func verified(_ record: borrowing UsageRecord) -> QuoteToken? {
+        if let token = signer.verified(record) { return token }
+        guard QuoteToken(record.quoteToken) != nil else { return nil }
+        for name in ledger.knownNames(of: record.account) {
+            var other = copy record
+            let token = name.withView { name in
+                other.account = name
+                return signer.verified(other)
+            }
+            if let token { return token }
+        }
+        return nil
+    }
+
     /// What the token of a record comes to, and the book to price it by. Nothing is read from the disk.
     func pin(_ record: borrowing UsageRecord, book: PriceBook) -> (pin: PricePin, book: PriceBook) {
-        guard let token = signer.verified(record) else {
+        guard let token = verified(record) else {
             return (.refused(Refusal(.invalidArgument, field: .quoteToken)), book)
         }
         if let fault = token.fault(eventTime: record.eventTime) { return (.refused(fault), book) }
@@ -93,7 +109,7 @@ extension Gateway {
         guard let token = QuoteToken(record.quoteToken), book.holds(ruleVersion: token.ruleVersion),
             book.ifHolds(token.catalogueVersion, token.ruleVersion) == nil,
             pinnedBooks.book(token.catalogueVersion, ruleVersion: token.ruleVersion) == nil,
-            signer.verified(record) != nil, token.fault(eventTime: record.eventTime) == nil
+            verified(record) != nil, token.fault(eventTime: record.eventTime) == nil
         else { return nil }
         return PinnedVersions(
             catalogueVersion: token.catalogueVersion, ruleVersion: token.ruleVersion)

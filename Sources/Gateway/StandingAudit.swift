@@ -116,15 +116,18 @@ struct BudgetAudit {
 
     /// Takes what an outcome came to, in any order.
     ///
-    /// - Parameter isSettlement: of a parked record, whose tokens and request were counted before.
+    /// - Parameters:
+    ///   - account: its path then.
+    ///   - isSettlement: of a parked record, whose tokens and request were counted before.
+    ///   - current: what an account is called now that was called so then.
     mutating func add(
         _ account: [UInt8], provider: String, model: String, charge: Int64, tokens: Int64, isSettlement: Bool,
-        at time: Timestamp, shard: Int, sequence: UInt64
+        at time: Timestamp, shard: Int, sequence: UInt64, current: ([UInt8]) -> [UInt8]
     ) {
         guard !budgets.isEmpty else { return }
         var path = account[...]
         while true {
-            for index in byAccount[Array(path)] ?? [] {
+            for index in byAccount[current(Array(path))] ?? [] {
                 let budget = budgets[index]
                 guard budget.shard == shard, sequence > budget.since, time >= budget.windowStart,
                     time < budget.windowEnd, Self.fits(budget.terms.provider, provider),

@@ -87,6 +87,9 @@ struct ThresholdWatch {
         return notices
     }
 
+    /// Forgets which limits are known: wallets have other names.
+    mutating func forget() { limits.removeAll(keepingCapacity: true) }
+
     private mutating func keep(_ limit: Int64, _ hash: UInt64) {
         if limits.count >= Self.limitsMax { limits.removeAll(keepingCapacity: true) }
         limits[hash] = limit

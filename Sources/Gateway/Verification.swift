@@ -13,6 +13,7 @@ import Ledger
 import Platform
 import Pricing
 import Store
+import StrictJSON
 
 /// What a verification looked at, and the first thing that was wrong.
 public struct VerificationReport: Sendable {
@@ -152,10 +153,11 @@ public final class OfflineDirectory {
 
         let ledger = try fold(checkpoint, journal)
         try checkTotals(ledger, &report)
-        var auditor = Auditor(ledger)
+        var auditor = Auditor(ledger, moves: try moves(journal, after: position))
         try audit(position, into: &auditor)
         let open = try history.openParked()
         try auditor.parked.check(listed: open)
+        try auditor.checkMoves(try history.moves())
         try auditTail(journal, after: position, into: &auditor)
         try auditor.check(ledger, position, &report)
     }
@@ -250,6 +252,26 @@ public final class OfflineDirectory {
 
     // MARK: The way an auditor takes
 
+    /// The moves of the history, and those that are in the journal behind it.
+    private func moves(_ journal: JournalFacts, after position: HistoryPosition) throws -> AccountMoves {
+        var moves = try history.moves()
+        try forEachChunk(journal) { chunk, firstLSN in
+            var reader = try ChunkReader(chunk)
+            let count = reader.head.count
+            guard firstLSN + UInt64(count) - 1 > position.lsn else { return count }
+            var lsn = firstLSN
+            while let (_, entry) = try reader.next() {
+                if lsn > position.lsn, case .accountMoved(let moved) = entry {
+                    moves.add(
+                        AccountMoves.Move(id: .max, lsn: lsn, from: Array(moved.from), to: Array(moved.to)))
+                }
+                lsn += 1
+            }
+            return count
+        }
+        return moves
+    }
+
     /// Adds the history up, newest row first, and sees that no LSN is missing.
     private func audit(_ position: HistoryPosition, into auditor: inout Auditor) throws {
         var filter = TransactionFilter()
@@ -290,7 +312,8 @@ public final class OfflineDirectory {
             var sequence = reader.nextSequence
             while let (time, entry) = try reader.next() {
                 if lsn > position.lsn {
-                    try auditor.add(entry, time: time, shard: reader.head.shard, sequence: sequence)
+                    try auditor.add(
+                        entry, lsn: lsn, time: time, shard: reader.head.shard, sequence: sequence)
                 }
                 lsn += 1
                 sequence += 1
@@ -308,8 +331,12 @@ private struct Auditor {
     fileprivate var parked = ParkedAudit()
     private var holds = HoldAudit()
     private var budgets: BudgetAudit
+    /// What accounts were called is not what they are called now.
+    private let moves: AccountMoves
+    private var movesSeen: [UInt64: (from: String, to: String)] = [:]
 
-    init(_ ledger: Ledger) {
+    init(_ ledger: Ledger, moves: AccountMoves) {
+        self.moves = moves
         // Every account has a sum, so that one without rows is compared too.
         var sums: [[UInt8]: Int128] = [:]
         ledger.forEachAccount { path, _ in sums[Array(path)] = 0 }
@@ -317,12 +344,35 @@ private struct Auditor {
         budgets = BudgetAudit(ledger)
     }
 
+    /// What an account is called now that was called `path` when the entry `lsn` was written.
+    private func current(_ path: [UInt8], _ lsn: UInt64) -> [UInt8] {
+        moves.current(path, afterLSN: lsn)
+    }
+
+    /// Every move of the list that the history keeps has its row, and no row is missing from it.
+    func checkMoves(_ listed: AccountMoves) throws(Difference) {
+        for move in listed.moves {
+            guard let seen = movesSeen[move.lsn], Array(seen.from.utf8) == move.from,
+                Array(seen.to.utf8) == move.to
+            else {
+                throw Difference(
+                    "history: the list of moves says that LSN \(move.lsn) moves"
+                        + " \(String(decoding: move.from, as: UTF8.self)), and the rows do not")
+            }
+        }
+        guard movesSeen.count == listed.moves.count else {
+            throw Difference(
+                "history: \(movesSeen.count) rows tell of a move, the list has \(listed.moves.count)")
+        }
+    }
+
     /// Adds a row of the history; returns its LSN.
     mutating func add(_ row: TransactionRow) throws -> UInt64 {
         switch row {
         case .usage(let row):
             charges += Int128(row.figures.charge)
-            balances[Array(row.wallet.utf8), default: 0] -= Int128(row.figures.charge)
+            balances[current(Array(row.wallet.utf8), row.figures.lsn), default: 0] -= Int128(
+                row.figures.charge)
             if row.figures.flags & HistoryRows.settlesHold != 0 {
                 try row.content.withView {
                     holds.settle(Array(row.account.utf8), try RecordContent.read($0))
@@ -335,7 +385,8 @@ private struct Auditor {
                     tokens: row.figures.counts.inputTokens + row.figures.counts.outputTokens,
                     isSettlement: row.figures.state == .settled,
                     at: Timestamp(microseconds: row.figures.recordedAt), shard: Int(row.figures.shard),
-                    sequence: row.figures.sequence)
+                    sequence: row.figures.sequence
+                ) { [moves] in moves.current($0, afterLSN: row.figures.lsn) }
             }
             switch row.figures.state {
             case .charged: outcomes.append(row.figures.idKey)
@@ -348,34 +399,43 @@ private struct Auditor {
             }
             return row.figures.lsn
         case .credit(let row):
-            balances[Array(row.account.utf8), default: 0] += Int128(row.amount)
+            balances[current(Array(row.account.utf8), row.lsn), default: 0] += Int128(row.amount)
             try holds.add(row)
+            if row.kind == TransactionKind.accountMoved {
+                let details = try JSONNode(parsing: Array(row.details.utf8))
+                movesSeen[row.lsn] = (try details.field("from").string(), try details.field("to").string())
+            }
             return row.lsn
         }
     }
 
     /// Adds an entry of the journal.
-    mutating func add(_ entry: Entry, time: Timestamp, shard: Int, sequence: UInt64) throws {
+    mutating func add(_ entry: Entry, lsn: UInt64, time: Timestamp, shard: Int, sequence: UInt64) throws {
         try holds.add(entry)
-        if !budgets.isEmpty { try count(entry, time: time, shard: shard, sequence: sequence) }
+        if !budgets.isEmpty { try count(entry, lsn: lsn, time: time, shard: shard, sequence: sequence) }
         switch entry {
         case .charged(let charge):
-            try add(charge)
+            try add(charge, lsn: lsn)
             outcomes.append(charge.key)
             if charge.state == .parked { parked.park(UInt16(shard), sequence, key: charge.key) }
         case .parkedSettled(let end), .parkedDiscarded(let end):
-            try add(end.charge)
+            try add(end.charge, lsn: lsn)
             parked.end(UInt16(shard), end.parkedSequence, key: end.charge.key)
-        case .granted(let grant): balances[Array(grant.path), default: 0] += Int128(grant.amount)
-        case .grantEnded(let ended): balances[Array(ended.path), default: 0] -= Int128(ended.amount)
-        case .deducted(let deducted): balances[Array(deducted.path), default: 0] -= Int128(deducted.amount)
-        case .accountOpened, .accountChanged, .noted: break
+        case .granted(let grant):
+            balances[current(Array(grant.path), lsn), default: 0] += Int128(grant.amount)
+        case .grantEnded(let ended):
+            balances[current(Array(ended.path), lsn), default: 0] -= Int128(ended.amount)
+        case .deducted(let deducted):
+            balances[current(Array(deducted.path), lsn), default: 0] -= Int128(deducted.amount)
+        case .accountOpened, .accountChanged, .accountMoved, .noted: break
         // A hold moves nothing.
         case .held, .holdEnded, .holdChanged, .budgetSet, .budgetCrossed: break
         }
     }
 
-    private mutating func count(_ entry: Entry, time: Timestamp, shard: Int, sequence: UInt64) throws {
+    private mutating func count(
+        _ entry: Entry, lsn: UInt64, time: Timestamp, shard: Int, sequence: UInt64
+    ) throws {
         let (charge, isSettlement): (ChargeEntry, Bool)
         switch entry {
         case .charged(let found): (charge, isSettlement) = (found, false)
@@ -386,10 +446,11 @@ private struct Auditor {
         budgets.add(
             Array(record.account), provider: record.provider.text, model: record.model.text,
             charge: charge.charge, tokens: record.usage.inputTokens + record.usage.outputTokens,
-            isSettlement: isSettlement, at: time, shard: shard, sequence: sequence)
+            isSettlement: isSettlement, at: time, shard: shard, sequence: sequence
+        ) { [moves] in moves.current($0, afterLSN: lsn) }
     }
 
-    private mutating func add(_ charge: ChargeEntry) throws {
+    private mutating func add(_ charge: ChargeEntry, lsn: UInt64) throws {
         let account = try RecordContent.read(charge.content).account
         let isOwn = charge.wallet == charge.account
         guard isOwn || charge.walletPathCount <= account.count else {
@@ -397,7 +458,7 @@ private struct Auditor {
         }
         let wallet = isOwn ? account : account[0..<charge.walletPathCount]
         charges += Int128(charge.charge)
-        balances[Array(wallet), default: 0] -= Int128(charge.charge)
+        balances[current(Array(wallet), lsn), default: 0] -= Int128(charge.charge)
     }
 
     /// Compares with the ledger, and looks for a request id with two outcomes.

@@ -15,6 +15,9 @@ public struct AccountSettings: Hashable, Sendable {
     public var tier: [UInt8]?
     public var status: AccountStatus
 
+    /// The figure of an `accountExists` that refuses a path because it is a former name, or lies below one.
+    public static let isFormerName: Int64 = 1
+
     public init(
         ownsWallet: Bool = true, unlimited: Bool = false, overdraftLimit: Int64 = 0, tier: [UInt8]? = nil,
         status: AccountStatus = .active

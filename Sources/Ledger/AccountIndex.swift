@@ -4,6 +4,9 @@
 // so a probe reads one cache line and almost never a row that is not the right one. The row holds the
 // whole 128-bit hash; the hash is keyed with the data directory's secret, so equal hashes mean equal
 // paths for every purpose of money.
+//
+// An account that is moved gets a slot under its new hash. The one under its old hash stays, matches no row any more,
+// and is dropped when the table grows.
 
 import Bytes
 
@@ -59,6 +62,18 @@ struct AccountIndex: ~Copyable, @unchecked Sendable {
         used += 1
     }
 
+    /// Adds an account under one more hash, which its row has now.
+    mutating func insert(moved hash: Hash128, number: UInt32, rows: borrowing Slab<AccountRow>) {
+        // One that is back where it was has its slot already.
+        let slot = (hash.high &>> 32) &<< 32 | UInt64(number)
+        var position = Int(truncatingIfNeeded: hash.low) & mask
+        while unsafe slots[position] != Self.empty {
+            if unsafe slots[position] == slot { return }
+            position = (position + 1) & mask
+        }
+        insert(hash, number: number, rows: rows)
+    }
+
     private func place(_ hash: Hash128, number: UInt32) {
         var position = Int(truncatingIfNeeded: hash.low) & mask
         while unsafe slots[position] != Self.empty { position = (position + 1) & mask }
@@ -73,6 +88,10 @@ struct AccountIndex: ~Copyable, @unchecked Sendable {
             let slot = unsafe old[position]
             if slot == Self.empty { continue }
             let number = UInt32(truncatingIfNeeded: slot)
+            guard slot &>> 32 == rows[number].hash.high &>> 32 else {
+                used -= 1
+                continue
+            }
             place(rows[number].hash, number: number)
         }
         unsafe Self.deallocate(old, oldCount)

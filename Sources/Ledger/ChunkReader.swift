@@ -101,6 +101,9 @@ public struct ChunkReader: Sendable {
             case .budgetCrossed:
                 let (time, entry) = try fields.budgetCrossed()
                 return (time, .budgetCrossed(entry))
+            case .accountMoved:
+                let (time, entry) = try fields.accountMoved()
+                return (time, .accountMoved(entry))
             }
         } catch {
             throw .badField(kind: kind.rawValue, atByte: error.offset)

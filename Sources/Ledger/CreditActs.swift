@@ -112,6 +112,8 @@ public enum ActProblem: Hashable, Sendable {
     case noOwnWallet
     /// The account that is to take the balance is not there, is closed, or draws on the same wallet.
     case badTarget([UInt8])
+    /// The account cannot be moved.
+    case move(MoveProblem)
 }
 
 /// The answer to an act.
@@ -159,19 +161,30 @@ extension Ledger {
         let key = command.idempotencyKey.map {
             $0.withView { keys.act($0, organisation: hashes.organisation) }
         }
-        var packer = BytePacker(capacity: 256)
-        packer.append(prefixed: path)
-        command.append(to: &packer)
-        let digest = keys.digest(packer.view)
+        let digest = digest(of: command, account: path)
         let number = shard(of: hashes.organisation)
         return shards[number].state.withLock { state in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
-            let answer = state.act(
-                command, on: hashes.account, key: key, digest: digest, now: now, history: history)
+            let account = state.current(hashes.account, of: path)
+            var answer = state.act(
+                command, on: account, key: key, digest: digest, now: now, history: history)
+            if case .refused(let refusal) = answer, refusal.reason == .idempotencyConflict,
+                let first = state.sameAct(
+                    refusal, of: path, { self.digest(of: command, account: $0) })
+            {
+                answer = state.act(command, on: account, key: key, digest: first, now: now, history: history)
+            }
             mark.include(state)
             lookahead.update(number, state)
             return answer
         }
+    }
+
+    private func digest(of command: CreditCommand, account: ByteView) -> UInt64 {
+        var packer = BytePacker(capacity: 256)
+        packer.append(prefixed: account)
+        command.append(to: &packer)
+        return keys.digest(packer.view)
     }
 
     /// Closes an account, after what was chosen has become of its balance. Closing it again says so, and
@@ -183,17 +196,21 @@ extension Ledger {
         _ = try AccountPath.organisationCount(of: path)
         let hashes = keys.path(path)
         var target: Hash128?
+        var targetPath: [UInt8] = []
         if case .transfer(let other) = choice {
             target = try other.withView { (other) throws(AccountPath.Fault) in
                 _ = try AccountPath.organisationCount(of: other)
                 let found = keys.path(other)
                 return found.organisation == hashes.organisation ? found.account : nil
             }
+            targetPath = other
         }
         let number = shard(of: hashes.organisation)
         return shards[number].state.withLock { state in
+            let target = target.map { hash in targetPath.withView { state.current(hash, of: $0) } }
             let answer = state.close(
-                hashes.account, choice, to: target, actor: actor, reason: reason, now: now)
+                state.current(hashes.account, of: path), choice, to: target, actor: actor, reason: reason,
+                now: now)
             mark.include(state)
             lookahead.update(number, state)
             return answer

@@ -250,6 +250,7 @@ public enum Entry: Sendable {
     case holdChanged(HoldChangedEntry)
     case budgetSet(BudgetSetEntry)
     case budgetCrossed(BudgetCrossedEntry)
+    case accountMoved(AccountMovedEntry)
 }
 
 /// The first byte of an entry's fields.
@@ -273,6 +274,7 @@ enum EntryKind: UInt8 {
     case holdChanged = 10
     case budgetSet = 11
     case budgetCrossed = 12
+    case accountMoved = 28
 }
 
 /// Why an entry cannot be read: a newer version wrote it, or the ledger has a bug; damage on disk is

@@ -13,7 +13,8 @@ extension Ledger {
         _ = try AccountPath.organisationCount(of: path)
         let hashes = keys.path(path)
         return shards[shard(of: hashes.organisation)].state.withLock { state in
-            let answer = state.setBudget(hashes.account, terms, actor: actor, reason: reason, now: now)
+            let answer = state.setBudget(
+                state.current(hashes.account, of: path), terms, actor: actor, reason: reason, now: now)
             mark.include(state)
             return answer
         }
@@ -28,7 +29,7 @@ extension Ledger {
         let hashes = keys.path(path)
         return shards[shard(of: hashes.organisation)].state.withLock { state in
             let answer = state.removeBudget(
-                hashes.account, name: name, actor: actor, reason: reason, now: now)
+                state.current(hashes.account, of: path), name: name, actor: actor, reason: reason, now: now)
             mark.include(state)
             return answer
         }
@@ -42,7 +43,7 @@ extension Ledger {
         let hashes = keys.path(path)
         return shards[shard(of: hashes.organisation)].state.withLock { state in
             mark.include(state)
-            return state.find(hashes.account).map {
+            return state.find(state.current(hashes.account, of: path)).map {
                 state.budgetStandings(of: $0, time: state.entryTime(now))
             }
         }

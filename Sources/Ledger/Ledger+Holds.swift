@@ -116,15 +116,18 @@ extension Ledger {
         for number in shards.indices {
             shards[number].state.withLock { state in
                 mark.include(state)
-                state.holds.forEach { number, row in
-                    let account = state.path(of: row.account)
-                    if let path, account != path, !account.isBelow(path) { return }
-                    found.append(
-                        OpenHold(
-                            id: state.holds.id(number).withView { Array($0) }, account: Array(account),
-                            wallet: Array(state.path(of: row.wallet)), source: row.source, policy: row.policy,
-                            amount: row.amount, openedAt: row.openedAt, expiresAt: row.expiresAt,
-                            sequence: row.sequence))
+                let current = path.flatMap { state.currentPath(of: $0) } ?? path.map { Array($0) }
+                (current ?? []).withView { wanted in
+                    state.holds.forEach { number, row in
+                        let account = state.path(of: row.account)
+                        if current != nil, account != wanted, !account.isBelow(wanted) { return }
+                        found.append(
+                            OpenHold(
+                                id: state.holds.id(number).withView { Array($0) }, account: Array(account),
+                                wallet: Array(state.path(of: row.wallet)), source: row.source,
+                                policy: row.policy, amount: row.amount, openedAt: row.openedAt,
+                                expiresAt: row.expiresAt, sequence: row.sequence))
+                    }
                 }
             }
         }

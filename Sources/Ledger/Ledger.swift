@@ -168,7 +168,8 @@ public final class Ledger: Sendable {
         _ = try AccountPath.organisationCount(of: path)
         let hashes = keys.path(path)
         return shards[shard(of: hashes.organisation)].state.withLock { state in
-            let answer = state.change(hashes.account, change, reason: reason, now: now)
+            let answer = state.change(
+                state.current(hashes.account, of: path), change, reason: reason, now: now)
             mark.include(state)
             return answer
         }
@@ -194,8 +195,16 @@ public final class Ledger: Sendable {
         let number = shard(of: hashes.organisation)
         return shards[number].state.withLock { state in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
-            let answer = state.grant(
-                request, to: hashes.account, key: key, digest: digest, now: now, history: history)
+            let account = state.current(hashes.account, of: path)
+            var answer = state.grant(
+                request, to: account, key: key, digest: digest, now: now, history: history)
+            if case .refused(let refusal) = answer, refusal.reason == .idempotencyConflict,
+                let first = state.sameAct(
+                    refusal, of: path, { self.digest(of: request, account: $0) })
+            {
+                answer = state.grant(
+                    request, to: account, key: key, digest: first, now: now, history: history)
+            }
             mark.include(state)
             lookahead.update(number, state)
             return answer
@@ -223,7 +232,7 @@ public final class Ledger: Sendable {
         _ = try AccountPath.organisationCount(of: path)
         let hashes = keys.path(path)
         return shards[shard(of: hashes.organisation)].state.withLock { state in
-            guard let account = state.find(hashes.account) else { return nil }
+            guard let account = state.find(state.current(hashes.account, of: path)) else { return nil }
             let standing = state.standing(of: account)
             return standing.wallet == nil ? nil : standing.status
         }
@@ -236,7 +245,7 @@ public final class Ledger: Sendable {
         _ = try AccountPath.organisationCount(of: path)
         let hashes = keys.path(path)
         return shards[shard(of: hashes.organisation)].state.withLock { state in
-            let summary = state.summary(hashes.account, now: now)
+            let summary = state.summary(state.current(hashes.account, of: path), now: now)
             mark.include(state)
             return summary
         }

@@ -9,6 +9,10 @@ extension ShardState {
         path: ByteView, hash: Hash128, ancestors: [Hash128], settings: AccountSettings, now: Timestamp
     ) -> ActAnswer {
         if find(hash) != nil { return .refused(Refusal(.accountExists, field: .account)) }
+        // The path leads to an account that was moved: nobody else's, ever.
+        if currentPath(of: path) != nil {
+            return .refused(Refusal(.accountExists, field: .account, found: AccountSettings.isFormerName))
+        }
         guard accounts.count < Int(UInt32.max) - 1, paths.count + path.count <= Int(UInt32.max) else {
             return .refused(Refusal(.overloaded))
         }

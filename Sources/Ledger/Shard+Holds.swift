@@ -36,7 +36,7 @@ extension ShardState {
         expireHolds(until: time)
         if let first = holds.find(keys.hold) { return repeated(first, digest: keys.digest) }
         if let first = ids.hold(keys.hold) { return repeated(first, keys: keys) }
-        guard let account = find(keys.account) else {
+        guard let account = find(keys.account) ?? moved(terms.account) else {
             return .refused(Refusal(.accountNotFound, field: .account))
         }
         let standing = standing(of: account)
@@ -274,7 +274,8 @@ extension ShardState {
             case .open, nil: return .refused(Refusal(.holdNotFound, field: .holdID))
             }
         }
-        guard accounts[holds[number].account].hash == keys.account else {
+        let account = holds[number].account
+        guard accounts[account].hash == keys.account || isKnown(keys.account, as: account) else {
             return .refused(Refusal(.holdNotFound, field: .account))
         }
         return .open(number)

@@ -92,7 +92,7 @@ extension ShardState {
         openHolds.add(1)
     }
 
-    private mutating func changeHeld(by amount: Int64, of wallet: UInt32) {
+    mutating func changeHeld(by amount: Int64, of wallet: UInt32) {
         sides[accounts[wallet].side].held += amount
         totals.held += Int128(amount)
     }

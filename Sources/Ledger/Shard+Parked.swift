@@ -78,7 +78,8 @@ extension ShardState {
         }
         guard first.state == .parked else { return .ended(first) }
         guard ids.count < idsMax || makeRoomForID() else { return .refused(Refusal(.overloaded)) }
-        guard let account = find(hash), let wallet = standing(of: account).wallet else {
+        guard let account = find(hash) ?? moved(record.account), let wallet = standing(of: account).wallet
+        else {
             return .refused(Refusal(.accountNotFound, field: .account))
         }
         var end = ParkedEndEntry()
@@ -90,7 +91,8 @@ extension ShardState {
         end.charge.wallet = wallet
         end.charge.key = command.key
         end.charge.digest = command.digest
-        end.charge.content = content
+        end.charge.content =
+            accounts[account].hash == hash ? content : self.content(content, under: account)
         end.charge.walletPathCount = Int(accounts[wallet].pathCount)
         end.charge.tier = command.tier
         if action == .discard {

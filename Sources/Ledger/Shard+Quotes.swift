@@ -39,7 +39,7 @@ extension ShardState {
     ) {
         answer.own = QuotedCharge()
         answer.alternative = nil
-        guard let account = find(hash), case let standing = standing(of: account),
+        guard let account = find(hash) ?? moved(record.account), case let standing = standing(of: account),
             let wallet = standing.wallet
         else {
             answer.pricing = .refused(Refusal(.accountNotFound, field: .account))

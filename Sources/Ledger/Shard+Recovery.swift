@@ -81,7 +81,7 @@ extension ShardState {
                 shard: number, sequence: 0,
                 what: "checkpoint row \(record.number) follows row \(accounts.count - 1)")
         }
-        guard find(hash) == nil else {
+        guard find(hash) == nil, formerNames.account(hash) == nil else {
             throw .contradiction(
                 shard: number, sequence: 0, what: "account \(record.path.text) has two checkpoint rows")
         }
@@ -293,6 +293,10 @@ extension ShardState {
             let (time, entry) = try fields.budgetCrossed()
             try check(account: entry.account, path: entry.path)
             advance(to: time)
+        case .accountMoved:
+            let (time, entry) = try fields.accountMoved()
+            try check(entry)
+            applyAccountMoved(entry, time: time)
         }
     }
 
@@ -333,6 +337,9 @@ extension ShardState {
                 eventTime: try RecordContent.eventTime(of: entry.charge.content))
         case .grantedByAct, .transferredIn, .grantVoided, .deducted, .noted:
             try rememberAct(kind, sequence: at, fields: &fields)
+        case .accountMoved:
+            let (time, entry) = try fields.accountMoved()
+            remember(entry.act, moved: 0, sequence: at, time: time)
         case .grantEnded, .accountOpened, .accountChanged, .held, .holdChanged, .budgetSet, .budgetCrossed:
             break
         }

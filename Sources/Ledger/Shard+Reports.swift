@@ -27,15 +27,15 @@ extension ShardState {
         _ record: UsageRecord, keys: RecordKeys, content: ByteView, book: PriceBook, pin: PricePin,
         now: Timestamp, history: HistoryAnswer
     ) -> ReportDecision {
-        if let first = ids.find(keys.request) { return repeated(first, keys: keys) }
+        if let first = ids.find(keys.request) { return repeated(first, keys: keys, record, content) }
         switch history {
         case .notAsked: if record.eventTime <= horizon { return .askHistory }
         case .neverSeen: break
-        case .seen(let first): return repeated(first, keys: keys)
+        case .seen(let first): return repeated(first, keys: keys, record, content)
         }
         guard ids.count < idsMax || makeRoomForID() else { return .refused(Refusal(.overloaded)) }
 
-        guard let account = find(keys.account) else {
+        guard let account = find(keys.account) ?? moved(record.account) else {
             return .refused(Refusal(.accountNotFound, field: .account))
         }
         let standing = standing(of: account)
@@ -54,7 +54,9 @@ extension ShardState {
         entry.key = keys.request
         entry.digest = keys.digest
         entry.catalogueVersion = book.catalogueVersion
-        entry.content = content
+        // What is written down names the account as it is called now.
+        entry.content =
+            accounts[account].hash == keys.account ? content : self.content(content, under: account)
         entry.walletPathCount = Int(accounts[wallet].pathCount)
         entry.tier = tier(standing.tier)
         if !record.holdID.isEmpty {
@@ -172,8 +174,10 @@ extension ShardState {
         return max(0, monthly - used)
     }
 
-    private func repeated(_ first: RememberedOutcome, keys: RecordKeys) -> ReportDecision {
-        guard first.digest == keys.digest else {
+    private func repeated(
+        _ first: RememberedOutcome, keys: RecordKeys, _ record: UsageRecord, _ content: ByteView
+    ) -> ReportDecision {
+        guard first.digest == keys.digest || isSame(first.digest, content, of: record.account) else {
             return .refused(
                 Refusal(
                     .idempotencyConflict, field: .requestID, found: Int64(bitPattern: first.digest),
@@ -184,7 +188,9 @@ extension ShardState {
         receipt.state = first.state
         receipt.sequence = first.sequence
         receipt.charge = first.charge
-        if let account = find(keys.account), let wallet = standing(of: account).wallet {
+        if let account = find(keys.account) ?? moved(record.account),
+            let wallet = standing(of: account).wallet
+        {
             receipt.balance = accounts[wallet].balance
             receipt.inDebt = receipt.balance < 0
         }

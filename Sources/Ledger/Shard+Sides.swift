@@ -35,6 +35,8 @@ struct RefundRow: BitwiseCopyable {
 enum AccountSection: UInt8 {
     case holds = 1
     case budgets = 2
+    /// each name, oldest first
+    case formerNames = 28
     /// deducted | voided
     case sums = 16
     /// count, then charge and refunded of each
@@ -89,6 +91,9 @@ extension ShardState {
         if side.filteredGrants > 0 {
             packer.append(.filters) { packFilters(of: account, into: &$0) }
         }
+        if !formerNames.names(of: account).isEmpty {
+            packer.append(.formerNames) { packFormerNames(of: account, into: &$0) }
+        }
         // The last: a row that was cut does not add up.
         if side.deducted != 0 || side.voided != 0 {
             packer.append(.sums) { fields in
@@ -110,6 +115,7 @@ extension ShardState {
             switch section {
             case .holds: try restoreHolds(of: account, from: &body)
             case .budgets: try restoreBudgets(of: account, from: &body)
+            case .formerNames: try restoreFormerNames(of: account, from: &body)
             case .sums:
                 let side = makeSide(of: account)
                 sides[side].deducted = try body.amount()

@@ -195,6 +195,9 @@ struct ShardState: ~Copyable, Sendable {
     let keys: KeyMaker
     var paths = BytePacker(capacity: 1024)
     var missingParents = MissingParents()
+    /// The names that moved accounts had before, and the record of a call under one of them; reused.
+    var formerNames = FormerNames()
+    var renamed = BytePacker(capacity: 64)
     /// The sequence of the newest entry that replay has read; 0 before replay.
     var replayed: UInt64 = 0
 

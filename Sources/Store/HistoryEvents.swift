@@ -43,7 +43,7 @@ public struct EventFilter: Hashable, Sendable {
     /// Only events whose id is above: the last of the page before.
     public var after: Int64 = 0
     public var type: String?
-    /// Of this account and of those below it.
+    /// Of this account and of those below it, under whatever path they had.
     public var subject: String?
     /// 1 to `StoreLimits.pageRowsMax`.
     public var limit = 100
@@ -146,21 +146,30 @@ extension HistoryStore {
     /// Events that pass `filter`, oldest first. O(events passed over) with a filter, O(page) without.
     public func events(_ filter: EventFilter) throws(StoreError) -> [OutboxEvent] {
         let limit = min(max(1, filter.limit), StoreLimits.pageRowsMax)
-        let (type, subject) = (Array((filter.type ?? "").utf8), Array((filter.subject ?? "").utf8))
+        let type = Array((filter.type ?? "").utf8)
         return try read { (database, _) throws(StoreError) in
-            try (type + subject).withView { (texts) throws(StoreError) in
+            let subjects = try Self.names(of: filter.subject, database)
+            let isOne = (0..<subjects.count).map { index in
+                let name = "?\(index + 4)"
+                return "subject = \(name) OR substr(subject, 1, length(\(name)) + 1) = \(name) || '/'"
+            }
+            return try (type + subjects.flatMap { $0 }).withView { (texts) throws(StoreError) in
                 var rows = try Statement(
                     cached: database, .history,
                     """
                     SELECT id, shard, sequence, part, time, type, subject, data FROM events
                     WHERE id > ?1 AND (?2 IS NULL OR type = ?2)
-                        AND (?3 IS NULL OR subject = ?3 OR substr(subject, 1, length(?3) + 1) = ?3 || '/')
-                    ORDER BY id LIMIT ?4
+                        \(isOne.isEmpty ? "" : "AND (\(isOne.joined(separator: " OR ")))")
+                    ORDER BY id LIMIT ?3
                     """)
                 rows.bind(filter.after, at: 1)
                 rows.bind(optionalText: texts[0..<type.count], at: 2)
-                rows.bind(optionalText: texts[type.count..<texts.count], at: 3)
-                rows.bind(Int64(limit), at: 4)
+                rows.bind(Int64(limit), at: 3)
+                var start = type.count
+                for (index, subject) in subjects.enumerated() {
+                    rows.bind(text: texts[start..<start + subject.count], at: CInt(index + 4))
+                    start += subject.count
+                }
                 var found: [OutboxEvent] = []
                 while try rows.step() {
                     found.append(
@@ -174,6 +183,18 @@ extension HistoryStore {
                 return found
             }
         }
+    }
+
+    /// Every path that an account had, for events name it by the one of their time; none where none is asked for.
+    private static func names(of subject: String?, _ database: Database) throws(StoreError) -> [[UInt8]] {
+        guard let subject, !subject.isEmpty else { return [] }
+        let moves = try AccountMoves(database)
+        var names: [[UInt8]] = []
+        for stretch in moves.stretches(of: moves.current(Array(subject.utf8)))
+        where !names.contains(stretch.path) {
+            names.append(stretch.path)
+        }
+        return names
     }
 
     /// How far a wallet is in its period; nil before its first grant.

@@ -9,7 +9,7 @@ import GRDB
 
 /// Which rows are to be exported. What is nil does not restrict.
 public struct ExportFilter: Hashable, Sendable {
-    /// This account and those below it.
+    /// This account and those below it, wherever they were then; rows name them by the path of their time.
     public var account: [UInt8]?
     /// In microseconds since 1970: of the event for usage, of the recording for acts on credit.
     public var since: Int64?
@@ -17,6 +17,19 @@ public struct ExportFilter: Hashable, Sendable {
     public var until: Int64?
 
     public init() {}
+
+    /// With the account by its name of now.
+    fileprivate func following(_ moves: AccountMoves) -> ExportFilter {
+        var filter = self
+        filter.account = account.map { moves.current($0) }
+        return filter
+    }
+
+    /// Whether the account of row `id` is wanted, by its name of now.
+    fileprivate func includes(_ found: ByteView, id: Int64, _ moves: AccountMoves) -> Bool {
+        if account == nil || moves.isEmpty { return includes(found) }
+        return moves.current(Array(found), afterID: id).withView { includes($0) }
+    }
 
     fileprivate func includes(_ found: ByteView) -> Bool {
         guard let account else { return true }
@@ -90,6 +103,8 @@ extension HistoryStore {
         let last = min(ids.upperBound, ids.lowerBound + Int64(max(1, count)) - 1)
         var page = ExportPage<UsageRow>(lastID: last)
         try read { (database, _) throws(StoreError) in
+            let moves = try AccountMoves(database)
+            let filter = filter.following(moves)
             var rows = try Statement(
                 cached: database, .history,
                 "SELECT \(HistorySchema.usageColumns.joined(separator: ", ")) FROM usage_rows"
@@ -97,7 +112,9 @@ extension HistoryStore {
             rows.bind(ids.lowerBound, at: 1)
             rows.bind(last, at: 2)
             while try rows.step() {
-                guard filter.includes(rows.integer(5)), filter.includes(rows.bytes(6)) else { continue }
+                guard filter.includes(rows.integer(5)),
+                    filter.includes(rows.bytes(6), id: rows.integer(0), moves)
+                else { continue }
                 let (id, row) = try HistoryReader.usage(rows)
                 page.rows.append(UsageRow(id: id, row))
             }
@@ -112,6 +129,8 @@ extension HistoryStore {
         let last = min(ids.upperBound, ids.lowerBound + Int64(max(1, count)) - 1)
         var page = ExportPage<CreditRow>(lastID: last)
         try read { (database, _) throws(StoreError) in
+            let moves = try AccountMoves(database)
+            let filter = filter.following(moves)
             var rows = try Statement(
                 cached: database, .history,
                 "SELECT \(HistorySchema.creditColumns.joined(separator: ", ")) FROM credit_rows"
@@ -119,7 +138,9 @@ extension HistoryStore {
             rows.bind(ids.lowerBound, at: 1)
             rows.bind(last, at: 2)
             while try rows.step() {
-                guard filter.includes(rows.integer(4)), filter.includes(rows.bytes(5)) else { continue }
+                guard filter.includes(rows.integer(4)),
+                    filter.includes(rows.bytes(5), id: rows.integer(0), moves)
+                else { continue }
                 let (id, row) = try HistoryReader.credit(rows)
                 page.rows.append(CreditRow(id: id, row))
             }
@@ -136,6 +157,7 @@ extension HistoryStore {
         let until = filter.until.map { UsageDay(containing: $0).number } ?? .max
         let start = place.day < since ? RollupRow.Place(day: since, number: 0, part: 0) : place
         return try read { (database, _) throws(StoreError) in
+            let filter = filter.following(try AccountMoves(database))
             var found: [RollupRow] = []
             var rows = try Statement(
                 cached: database, .history,

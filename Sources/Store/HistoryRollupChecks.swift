@@ -92,12 +92,13 @@ extension HistoryStore {
         _ database: Database, _ pass: UInt64, of passes: UInt64, upTo lastID: Int64
     ) throws(StoreError) -> Mismatch? {
         var batch = RollupBatch(hashKey)
+        let moves = try AccountMoves(database)
         var rows = try Statement(database, .history, RollupTables.outcomes)
         rows.bind(1, at: 1)
         rows.bind(lastID, at: 2)
         while try rows.step() {
             let (name, figures) = try RollupTables.outcome(rows)
-            batch.add(name, figures) { $0.name.high % passes == pass }
+            batch.add(name, figures, id: rows.integer(0), moves) { $0.name.high % passes == pass }
         }
         var isSeen = [Bool](repeating: false, count: batch.entries.count)
         var first: Mismatch?

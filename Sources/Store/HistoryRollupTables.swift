@@ -129,12 +129,13 @@ enum RollupTables {
             try attempt(.history, "adding up usage") {
                 try pool.writeWithoutTransaction { database in
                     let fresh = try transaction(database, .history) { () throws(StoreError) in
+                        let moves = try AccountMoves(database)
                         var rows = try Statement(database, .history, outcomes)
                         rows.bind(done + 1, at: 1)
                         rows.bind(end, at: 2)
                         while try rows.step() {
                             let (name, figures) = try outcome(rows)
-                            batch.add(name, figures)
+                            batch.add(name, figures, id: rows.integer(0), moves)
                         }
                         let fresh = try batch.write(database, known: known)
                         try cover(database, end)

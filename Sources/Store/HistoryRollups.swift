@@ -91,6 +91,19 @@ struct RollupBatch: ~Copyable {
         entries.append(Entry(slot: slot, nameBytes: start..<names.count, sums: sums))
     }
 
+    /// Adds the outcome of row `id` under the name that its account has now, if its slot is wanted.
+    mutating func add(
+        _ name: RollupName, _ figures: UsageFigures, id: Int64, _ moves: AccountMoves,
+        isWanted: (Slot) -> Bool = { _ in true }
+    ) {
+        if moves.isEmpty { return add(name, figures, isWanted: isWanted) }
+        moves.current(Array(name.account), afterID: id).withView { account in
+            var name = name
+            name.account = account
+            add(name, figures, isWanted: isWanted)
+        }
+    }
+
     /// The slot of a name on a day.
     mutating func slot(of name: RollupName, day: Int64) -> Slot {
         packer.clear()
@@ -115,6 +128,9 @@ final class RollupNumbers: Sendable {
     private let known = Mutex<[Hash128: Int64]>([:])
 
     subscript(name: Hash128) -> Int64? { known.withLock { $0[name] } }
+
+    /// Forgets all: names have changed.
+    func forget() { known.withLock { $0.removeAll() } }
 
     /// Takes numbers that are committed.
     func add(_ numbers: [Hash128: Int64]) {

@@ -10,7 +10,9 @@
 enum HistorySchema {
     static let schema = Schema(
         file: .history, pageBytes: 8192, cacheKiB: 32 << 10,
-        steps: [first, second, third, fourth, RollupTables.step, Retention.schemaStep])
+        steps: [
+            first, second, third, fourth, RollupTables.step, Retention.schemaStep, AccountMoves.schemaStep,
+        ])
 
     /// The columns of `usage_rows`, in the order in which they are bound and read.
     static let usageColumns =

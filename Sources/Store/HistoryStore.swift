@@ -105,6 +105,7 @@ public final class HistoryStore: Sendable {
         var keys: HistoryKeys
         (start, keys) = state.withLock { ($0.position, $0.keys) }
         var numbers: [Hash128: Int64] = [:]
+        var hasMoves = false
         let position = try transaction(database, .history) { () throws(StoreError) in
             var writer = try HistoryWriter(
                 database, start, hashKey, rowsMax: min(runRowsMax, StoreLimits.appendRowsMax))
@@ -118,7 +119,9 @@ public final class HistoryStore: Sendable {
                     database, start.nextID...position.nextID - 1,
                     recorded: writer.recordedMin...writer.recordedMax)
                 keys.add(writer.keys)
-                numbers = try writer.rollups.write(database, known: rollupNumbers)
+                hasMoves = writer.hasMoves
+                numbers = try writer.rollups.write(
+                    database, known: hasMoves ? RollupNumbers() : rollupNumbers)
                 try RollupTables.cover(database, position.nextID - 1)
             }
             if position != start {
@@ -126,6 +129,7 @@ public final class HistoryStore: Sendable {
             }
             return position
         }
+        if hasMoves { rollupNumbers.forget() }
         rollupNumbers.add(numbers)
         state.withLock {
             $0.position = position

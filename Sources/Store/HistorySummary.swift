@@ -65,6 +65,10 @@ extension HistoryStore {
     /// O(rollups in the time). Never O(rows).
     public func summary(_ question: UsageQuestion) throws(StoreError) -> UsageSummary {
         try read { (database, _) throws(StoreError) in
+            var question = question
+            question.account = try question.account.map { (path) throws(StoreError) in
+                try AccountMoves(database).current(path)
+            }
             var adder = SummaryAdder(question)
             try adder.readNames(database)
             var days: [Int64] = []

@@ -5,7 +5,8 @@ import GRDB
 
 /// Which transactions are asked for. What is nil does not restrict.
 public struct TransactionFilter: Hashable, Sendable {
-    /// Rows of this account, and rows that drew on its wallet.
+    /// Rows of this account, and rows that drew on its wallet, under whatever path it had; a path that it had
+    /// before will do.
     public var account: [UInt8]?
     /// Recorded at or after, in microseconds since 1970.
     public var since: Int64?
@@ -46,7 +47,9 @@ extension HistoryStore {
     /// whichever comes first, to the page's end.
     public func transactions(_ filter: TransactionFilter) throws(StoreError) -> TransactionPage {
         try read { (database, keys) throws(StoreError) in
-            var page = Page(filter)
+            let moves = try AccountMoves(database)
+            let stretches = filter.account.map { moves.stretches(of: moves.current($0)) } ?? []
+            var page = Page(filter, stretches)
             let isTimed = filter.since != nil || filter.until != nil
             let recorded = try isTimed ? Zones.ids(database, filter.since, filter.until) : 1...Int64.max
             guard let ids = recorded else { return TransactionPage(rows: [], next: nil) }
@@ -55,9 +58,15 @@ extension HistoryStore {
             if let reference = filter.reference {
                 let hash = reference.withView { Key.hash($0, hashKey) }
                 try walk(database, keys, .request, hash, ids.lowerBound...last, &page)
-            } else if let account = filter.account {
-                let hash = account.withView { Key.hash($0, hashKey) }
-                try walk(database, keys, .account, hash, ids.lowerBound...last, &page)
+            } else if filter.account != nil {
+                for stretch in stretches where !page.isFull {
+                    let (first, last) = (
+                        max(ids.lowerBound, stretch.ids.lowerBound), min(last, stretch.ids.upperBound)
+                    )
+                    guard first <= last else { continue }
+                    let hash = stretch.path.withView { Key.hash($0, hashKey) }
+                    try walk(database, keys, .account, hash, first...last, &page)
+                }
             } else {
                 try walk(database, ids.lowerBound...last, &page)
             }
@@ -114,13 +123,16 @@ extension HistoryStore {
 /// A page being filled.
 private struct Page {
     private let filter: TransactionFilter
+    /// The paths that the wanted account had, each with its rows.
+    private let stretches: [AccountMoves.Stretch]
     private let limit: Int
     private var skip: Int
     private var rows: [TransactionRow] = []
-    private var isFull = false
+    private(set) var isFull = false
 
-    init(_ filter: TransactionFilter) {
+    init(_ filter: TransactionFilter, _ stretches: [AccountMoves.Stretch]) {
         self.filter = filter
+        self.stretches = stretches
         limit = min(max(1, filter.limit), StoreLimits.pageRowsMax)
         skip = max(0, filter.offset)
     }
@@ -157,7 +169,8 @@ private struct Page {
 
     mutating func offer(_ found: (id: Int64, row: HistoryUsage)) -> Bool {
         let row = found.row
-        guard isOf(row.account, row.wallet), filter.source == nil, filter.provider.matches(row.provider),
+        guard isOf(found.id, row.account, row.wallet), filter.source == nil,
+            filter.provider.matches(row.provider),
             filter.model.matches(row.model), filter.reference.matches(row.requestID)
         else { return false }
         return take(row.figures.recordedAt, row.figures.state.transactionType) {
@@ -167,16 +180,18 @@ private struct Page {
 
     mutating func offer(_ found: (id: Int64, row: HistoryCredit)) -> Bool {
         let row = found.row
-        guard isOf(row.account, row.account), filter.provider == nil, filter.model == nil,
+        guard isOf(found.id, row.account, row.account), filter.provider == nil, filter.model == nil,
             filter.source.matches(row.source),
             filter.reference.matches(row.reference) || filter.reference.matches(row.idempotencyKey)
         else { return false }
         return take(row.recordedAt, row.kind.text) { .credit(CreditRow(id: found.id, row)) }
     }
 
-    private func isOf(_ account: ByteView, _ wallet: ByteView) -> Bool {
-        guard let wanted = filter.account else { return true }
-        return wanted.withView { account == $0 || wallet == $0 }
+    private func isOf(_ id: Int64, _ account: ByteView, _ wallet: ByteView) -> Bool {
+        guard filter.account != nil else { return true }
+        return stretches.contains { stretch in
+            stretch.ids.contains(id) && stretch.path.withView { account == $0 || wallet == $0 }
+        }
     }
 
     /// Takes a row that passes. True when one more was found than the page holds.

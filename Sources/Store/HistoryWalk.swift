@@ -15,6 +15,7 @@ public struct WalkedUsage: Sendable {
     public var idKey = Hash128(low: 0, high: 0)
     public var isParked = false
     public var isBYOK = false
+    /// As it is called now, wherever it was then; so is the wallet.
     public var account = ByteView()
     /// Empty when it is the account itself.
     public var wallet = ByteView()
@@ -40,6 +41,7 @@ public final class HistoryWalk {
     private var nextID: Int64
     private let lastID: Int64
     private let queue: DatabaseQueue
+    private let moves: AccountMoves
     private let sql: String
 
     /// Rows of a slice.
@@ -47,8 +49,9 @@ public final class HistoryWalk {
 
     /// - Parameter hasContent: whether the canonical bytes of charged records are wanted; parked ones
     ///   always come with theirs.
-    init(_ queue: DatabaseQueue, ids: ClosedRange<Int64>?, hasContent: Bool) {
+    init(_ queue: DatabaseQueue, ids: ClosedRange<Int64>?, moves: AccountMoves, hasContent: Bool) {
         self.queue = queue
+        self.moves = moves
         firstID = ids?.lowerBound ?? 1
         nextID = firstID
         lastID = ids?.upperBound ?? 0
@@ -73,12 +76,27 @@ public final class HistoryWalk {
                 var statement = try Statement(cached: database, .history, sql)
                 statement.bind(start, at: 1)
                 statement.bind(end, at: 2)
-                while try statement.step() { body(Self.row(statement)) }
+                while try statement.step() {
+                    let row = Self.row(statement)
+                    if moves.isEmpty { body(row) } else { follow(row, body) }
+                }
             }
         }
         rowsDone += end - nextID + 1
         nextID = end + 1
         return true
+    }
+
+    /// Tells of an outcome with its accounts as they are called now.
+    private func follow(_ row: WalkedUsage, _ body: (WalkedUsage) -> Void) {
+        moves.current(Array(row.account), afterID: row.id).withView { account in
+            moves.current(Array(row.wallet), afterID: row.id).withView { wallet in
+                var row = row
+                row.account = account
+                row.wallet = wallet
+                body(row)
+            }
+        }
     }
 
     private static func row(_ statement: borrowing Statement) -> WalkedUsage {
@@ -107,11 +125,11 @@ extension HistoryStore {
     ///
     /// - Parameter recordedSince: rows recorded before may be left out; microseconds since 1970.
     public func walk(recordedSince: Int64?, hasContent: Bool) throws(StoreError) -> HistoryWalk {
-        let ids = try read { (database, _) throws(StoreError) in
-            try Zones.ids(database, recordedSince, nil)
+        let (ids, moves) = try read { (database, _) throws(StoreError) in
+            (try Zones.ids(database, recordedSince, nil), try AccountMoves(database))
         }
         let directory = String(pool.path.dropLast(StoreFile.history.rawValue.count + 1))
         let queue = try Connection.reader(HistorySchema.schema, in: directory)
-        return HistoryWalk(queue, ids: ids, hasContent: hasContent)
+        return HistoryWalk(queue, ids: ids, moves: moves, hasContent: hasContent)
     }
 }

@@ -14,6 +14,7 @@ public struct HistoryWriter: ~Copyable {
     /// Rows that were added and not skipped.
     public private(set) var rowCount = 0
 
+    private let database: Database
     private let start: HistoryPosition
     private let hashKey: HashKey
     private let rowsMax: Int
@@ -26,6 +27,8 @@ public struct HistoryWriter: ~Copyable {
     private var boundCounts: UsageCounts?
     private(set) var keys = KeyBatch()
     private(set) var rollups: RollupBatch
+    /// An account was moved: the numbers of rollups that were known before may be those of other names.
+    private(set) var hasMoves = false
     private(set) var recordedMin = Int64.max
     private(set) var recordedMax = Int64.min
 
@@ -39,6 +42,7 @@ public struct HistoryWriter: ~Copyable {
         let parked = try Statement(database, .history, OpenParked.insert)
         let parkedEnd = try Statement(database, .history, OpenParked.delete)
         let outbox = try OutboxStatements(database)
+        self.database = database
         self.position = position
         start = position
         self.hashKey = hashKey
@@ -176,6 +180,18 @@ public struct HistoryWriter: ~Copyable {
         if !row.reference.isEmpty { keys.add(.request, Key.hash(row.reference, hashKey), keyed) }
         position.creditCount += 1
         finish(row.lsn, row.recordedAt)
+    }
+
+    /// Adds the move of an account, whose row goes with it; does nothing if its LSN was covered before. The rows
+    /// behind it name the account by its path of now.
+    public mutating func add(_ row: HistoryCredit, movedFrom from: ByteView) throws(StoreError) {
+        guard isNew(lsn: row.lsn) else { return }
+        // What was added up so far is under the names of before.
+        _ = try rollups.write(database, known: RollupNumbers())
+        rollups.clear()
+        try AccountMoves.note(database, id: position.nextID, lsn: row.lsn, from: from, to: row.account)
+        hasMoves = true
+        try add(row)
     }
 
     /// Raises the position to `lsn`: entries without a row are covered too.

@@ -62,12 +62,15 @@ extension HistoryStore {
     /// Open parked outcomes that pass `filter`, oldest first. O(open ones).
     public func parked(_ filter: ParkedFilter) throws(StoreError) -> ParkedPage {
         let limit = min(max(1, filter.limit), StoreLimits.pageRowsMax)
-        let texts = [filter.account, filter.provider, filter.model, filter.reason].map {
-            $0.map { Array($0.utf8) }
-        }
         return try read { (database, _) throws(StoreError) in
+            let moves = try AccountMoves(database)
+            let wanted = filter.account.map { moves.current(Array($0.utf8)) }
+            // With moves a row's path is not enough: what it is called now is looked at below.
+            let texts =
+                [moves.isEmpty ? wanted : nil]
+                + [filter.provider, filter.model, filter.reason].map { $0.map { Array($0.utf8) } }
             // What is bound is read while rows are: one buffer for all of it, lent for as long.
-            try texts.flatMap { $0 ?? [] }.withView { (all) throws(StoreError) in
+            return try texts.flatMap { $0 ?? [] }.withView { (all) throws(StoreError) in
                 var select = try Statement(cached: database, .history, OpenParked.page)
                 select.bind(filter.after, at: 1)
                 var start = 0
@@ -81,14 +84,21 @@ extension HistoryStore {
                 }
                 select.bind(filter.since ?? .min, at: 6)
                 select.bind(filter.until ?? .max, at: 7)
-                return try Self.page(&select, limit: limit)
+                return try Self.page(&select, limit: limit) { id, account in
+                    guard let wanted, !moves.isEmpty else { return true }
+                    let path = moves.current(Array(account), afterID: id)
+                    return path == wanted || path.starts(with: wanted + [UInt8(ascii: "/")])
+                }
             }
         }
     }
 
-    private static func page(_ select: inout Statement, limit: Int) throws(StoreError) -> ParkedPage {
+    private static func page(
+        _ select: inout Statement, limit: Int, isWanted: (_ id: Int64, _ account: ByteView) -> Bool
+    ) throws(StoreError) -> ParkedPage {
         var page = ParkedPage(rows: [], next: nil)
         while try select.step() {
+            guard isWanted(select.integer(0), select.bytes(6)) else { continue }
             guard page.rows.count < limit else {
                 page.next = page.rows.last?.id
                 break
@@ -166,23 +176,30 @@ extension HistoryStore {
     /// The rows that made grants of a wallet, found by their numbers, newest first.
     ///
     /// O(runs + rows of the wallet behind the oldest of them); rows of usage are passed over unread.
-    public func grants(_ numbers: Set<UInt64>, of wallet: [UInt8]) throws(StoreError) -> [CreditRow] {
+    ///
+    /// - Parameter lastID: the row in which the wallet is called so; it may have been called otherwise before.
+    public func grants(
+        _ numbers: Set<UInt64>, of wallet: [UInt8], upTo lastID: Int64 = .max
+    ) throws(StoreError) -> [CreditRow] {
         guard !numbers.isEmpty else { return [] }
         return try read { (database, known) throws(StoreError) in
             var found: [CreditRow] = []
             var rows = try Statement(cached: database, .history, HistoryReader.creditByID)
             var chunks = try Statement(cached: database, .history, KeyChunk.select)
-            let hash = wallet.withView { Key.hash($0, hashKey) }
-            try known.search(.account, hash, &chunks) { (keyed) throws(StoreError) in
-                guard keyed.isCredit else { return false }
-                defer { rows.reset() }
-                let row = try HistoryReader.credit(&rows, keyed.id)
-                // A grant has the sequence of the entry that made it; its expiry names it too.
-                guard row.grantID == row.sequence, numbers.contains(row.sequence),
-                    wallet.withView({ row.account == $0 })
-                else { return false }
-                found.append(CreditRow(id: keyed.id, row))
-                return found.count == numbers.count
+            for stretch in try AccountMoves(database).stretches(of: wallet, upTo: lastID)
+            where found.count < numbers.count {
+                let hash = stretch.path.withView { Key.hash($0, hashKey) }
+                try known.search(.account, hash, &chunks) { (keyed) throws(StoreError) in
+                    guard keyed.isCredit, stretch.ids.contains(keyed.id) else { return false }
+                    defer { rows.reset() }
+                    let row = try HistoryReader.credit(&rows, keyed.id)
+                    // A grant has the sequence of the entry that made it; its expiry names it too.
+                    guard row.grantID == row.sequence, numbers.contains(row.sequence),
+                        stretch.path.withView({ row.account == $0 })
+                    else { return false }
+                    found.append(CreditRow(id: keyed.id, row))
+                    return found.count == numbers.count
+                }
             }
             return found
         }

@@ -188,7 +188,8 @@ struct FrameDesk: ~Copyable {
                 let refusal = lane.quote(records[index], calls[index].prepared, options)
                 answerQuote(refusal, callID: callID, to: &answers)
             case .hold(let call):
-                let decision = lane.hold(call.terms, records[index], calls[index].prepared)
+                let decision = lane.hold(
+                    call.terms, records[index], calls[index].prepared, tags: call.tags)
                 append(decision, about: call.terms.holdID, callID: callID, to: &answers)
             }
         }

@@ -338,6 +338,7 @@ struct ProcessTests {
         _ = try run(0, ["rules", "list"])
         try Self.catalogue(directory.path) { try run($0, $1, isFrames: $2) }
         try Self.rules(directory.path) { try run($0, $1, isFrames: $2) }
+        try Self.moves { try run($0, $1, isFrames: $2) }
         _ = try run(0, ["accounts", "set", "acme", "--status", "suspended", "--reason", "test"])
         _ = try run(0, ["accounts", "show", "acme"])
         _ = try run(0, ["status"])
@@ -358,6 +359,25 @@ struct ProcessTests {
         #expect(try Binary.run(["inspect", "checkpoint", data]).code == 0)
         #expect(try Binary.run(["inspect", "journal", data, "--entries", "5", "--batches"]).code == 0)
         try expectDamageIsFound(data, directory.path)
+    }
+
+    /// An account that is moved is there, once for its key, and its old path leads there.
+    private static func moves(_ run: (Int32, [String], Bool) throws -> String) throws {
+        for path in ["acme/a", "acme/b"] { _ = try run(0, ["accounts", "open", path, "--no-wallet"], false) }
+        let move = [
+            "accounts", "move", "acme/a", "acme/b/a", "--reason", "new owner", "--by", "ada",
+            "--idempotency-key", "m",
+        ]
+        for isAgain in [false, true] {
+            let moved = try run(0, move, false)
+            #expect(moved.contains("\"account\": \"acme/b/a\"") && moved.contains("\"wallet\": \"acme\""))
+            #expect(moved.contains("\"duplicate\": \(isAgain)"), "\(moved)")
+        }
+        _ = try run(1, ["accounts", "move", "acme/b", "acme/b/a/b"], false)
+        #expect(try run(0, ["accounts", "show", "acme/a"], false).contains("\"account\": \"acme/b/a\""))
+        #expect(
+            try run(0, ["credits", "audit", "--type", "account_moved"], false).contains(
+                "\"from\": \"acme/a\""))
     }
 
     /// One flipped byte in a copy is exit code 1 and a place.

@@ -133,7 +133,7 @@ struct MixedActsTests {
             "budget set",
             "budget removed", "parked settled", "parked discarded", "changed", "closed (keep)",
             "closed (forfeit)",
-            "closed (transfer)",
+            "closed (transfer)", "moved", "moved again",
         ] + GrantKind.allCases.map({ "granted \($0.name)" }) {
             #expect(done[kind, default: 0] > 0, "nothing was \(kind), seed \(seed)")
         }

@@ -44,6 +44,9 @@ actor MixedOrganisation {
     private var random: SeededGenerator
     private(set) var score: MixedScore
     private let accounts: [String]
+    /// Where accounts are now, and every path that they had.
+    private var paths: [String: String]
+    private var names: [String: [String]]
     private var gateway: Gateway
     private var number = 0
     private var mark = AnswerMark()
@@ -70,12 +73,27 @@ actor MixedOrganisation {
         self.name = name
         self.gateway = gateway
         random = SeededGenerator(seed: seed)
-        let payers = [
-            name: name, "\(name)/a": "\(name)/a", "\(name)/a/x": "\(name)/a", "\(name)/b": name,
-            "\(name)/c": "\(name)/c",
+        let owners = [
+            name: true, "\(name)/a": true, "\(name)/a/x": false, "\(name)/b": false, "\(name)/c": true,
         ]
-        score = MixedScore(payers: payers)
-        accounts = payers.keys.sorted()
+        score = MixedScore(accounts: owners)
+        accounts = owners.keys.sorted()
+        paths = Dictionary(uniqueKeysWithValues: accounts.map { ($0, $0) })
+        names = Dictionary(uniqueKeysWithValues: accounts.map { ($0, [$0]) })
+    }
+
+    /// Where an account is.
+    private func path(_ account: String) -> [UInt8] { Array((paths[account] ?? account).utf8) }
+
+    /// A path under which a caller may know an account: mostly that of now.
+    private func anyName(_ account: String) -> [UInt8] {
+        chance(70) ? path(account) : Array(pick(names[account] ?? [account]).utf8)
+    }
+
+    /// The account that is or was at a path.
+    private func account(at path: [UInt8]) -> String {
+        let path = String(decoding: path, as: UTF8.self)
+        return names.first { $0.value.contains(path) }?.key ?? path
     }
 
     /// Opens the accounts.
@@ -129,7 +147,8 @@ actor MixedOrganisation {
 
     private func act() async {
         switch Int.random(in: 0..<100, using: &random) {
-        case 0..<40: await report()
+        case 0..<38: await report()
+        case 38..<40: await move()
         case 40..<56: hold()
         case 56..<70: await settle()
         case 70..<74: void()
@@ -216,6 +235,8 @@ actor MixedOrganisation {
     }
 
     private func send(_ report: MixedReport) async {
+        var report = report
+        report.draft.account = anyName(report.account)
         var (decision, keys) = decide(report, .notAsked)
         if let keys {
             let answers = await withCheckedContinuation { continuation in
@@ -285,7 +306,8 @@ actor MixedOrganisation {
     /// A quote, and at the same moment the report that it is for.
     private func quote() {
         let account = pick(accounts)
-        let report = MixedReport(id: next("q"), account: account, draft: usage(account))
+        var report = MixedReport(id: next("q"), account: account, draft: usage(account))
+        report.draft.account = anyName(account)
         var lane = Lane(gateway)
         lane.begin()
         var quoted: Int64?
@@ -329,11 +351,13 @@ actor MixedOrganisation {
 
     private func open(_ order: (id: String, terms: MixedHold)) {
         let (id, terms) = order
-        let draft = terms.usage ?? QuoteDraft(source: terms.source, provider: [], model: [])
+        var draft = terms.usage ?? QuoteDraft(source: terms.source, provider: [], model: [])
+        let known = anyName(terms.account)
+        if terms.usage != nil { draft.account = known }
         var lane = Lane(gateway)
         lane.begin()
         let decision = id.withView { id in
-            terms.account.withView { account in
+            known.withView { account in
                 draft.withRecord(now: Timestamp(microseconds: 0)) { record in
                     var asked = HoldTerms()
                     asked.holdID = id
@@ -389,7 +413,7 @@ actor MixedOrganisation {
         count(terms.policy == .clip ? "held (clip)" : "held (strict)")
     }
 
-    private func onHold(_ body: (inout Lane, String, String) -> HoldDecision) -> (String, HoldReceipt)? {
+    private func onHold(_ body: (inout Lane, String, [UInt8]) -> HoldDecision) -> (String, HoldReceipt)? {
         let open = score.holds.keys.sorted()
         let id = open.isEmpty || chance(10) ? holdDrafts.randomElement(using: &random)?.id : pick(open)
         guard let id,
@@ -397,7 +421,7 @@ actor MixedOrganisation {
         else { return nil }
         var lane = Lane(gateway)
         lane.begin()
-        let decision = body(&lane, id, account)
+        let decision = body(&lane, id, anyName(account))
         mark = lane.endRead()
         lane.handOver()
         guard case .done(let receipt) = decision else {
@@ -455,7 +479,7 @@ actor MixedOrganisation {
             expiresAt: Timestamp(microseconds: expiry), source: Array("mixed".utf8))
         if chance(50) { request.idempotencyKey = Array(next("k").utf8) }
         do {
-            let (receipt, _) = try await gateway.allocate(request, to: Array(account.utf8))
+            let (receipt, _) = try await gateway.allocate(request, to: anyName(account))
             if receipt.duplicate { return score.problem("a grant is a duplicate of nothing") }
             score.move(wallet, by: request.amount, to: receipt.balance, "grant \(receipt.sequence)")
             score.wallets[wallet]?.grants.append(
@@ -468,7 +492,7 @@ actor MixedOrganisation {
 
     private func perform(_ command: CreditCommand, _ account: String, _ what: String) async -> ActReceipt? {
         do {
-            let receipt = try await gateway.act(command, on: Array(account.utf8)).receipt
+            let receipt = try await gateway.act(command, on: anyName(account)).receipt
             if receipt.duplicate {
                 score.problem("\(what): a duplicate of nothing")
                 return nil
@@ -517,11 +541,11 @@ actor MixedOrganisation {
         let id = pick(refundable)
         guard let outcome = score.outcomes[id] else { return }
         do {
-            let found = try gateway.charge(of: Array(id.utf8), account: Array(name.utf8))
+            let found = try gateway.charge(of: Array(id.utf8), account: Array(self.name.utf8))
             guard found.charge.charged == outcome.charge, found.charge.sequence == outcome.sequence else {
                 return score.problem("\(id): history says \(found.charge), the score \(outcome)")
             }
-            let wallet = String(decoding: found.wallet, as: UTF8.self)
+            let wallet = account(at: found.wallet)
             let remaining = outcome.charge - outcome.refunded
             let amount = Int64.random(in: 0...outcome.charge, using: &random)
             let isCorrection = chance(40)
@@ -573,7 +597,7 @@ actor MixedOrganisation {
         let isOther = chance(20)
         if isOther { command.reason = Array("another".utf8) }
         do {
-            let receipt = try await gateway.act(command, on: Array(past.account.utf8)).receipt
+            let receipt = try await gateway.act(command, on: anyName(past.account)).receipt
             if isOther || !receipt.duplicate || receipt.sequence != past.sequence
                 || receipt.moved != past.moved
             {
@@ -596,7 +620,7 @@ actor MixedOrganisation {
         do {
             if chance(20) {
                 _ = try await gateway.removeBudget(
-                    Array(budgetName.utf8), of: Array(account.utf8), actor: Array("ada".utf8), reason: [])
+                    Array(budgetName.utf8), of: anyName(account), actor: Array("ada".utf8), reason: [])
                 if score.budgets[account]?.removeValue(forKey: budgetName) == nil {
                     score.problem("\(account): a budget \(budgetName) was removed that was not there")
                 }
@@ -611,7 +635,7 @@ actor MixedOrganisation {
             if chance(40) { terms.provider = Array(pick(["OpenAI", "openrouter"]).utf8) }
             if chance(20) { terms.model = Array("gpt-4o".utf8) }
             _ = try await gateway.setBudget(
-                terms, of: Array(account.utf8), actor: Array("ada".utf8), reason: [])
+                terms, of: anyName(account), actor: Array("ada".utf8), reason: [])
             score.set(terms, of: account)
             count("budget set")
         } catch {
@@ -680,7 +704,7 @@ actor MixedOrganisation {
         let inactive = accounts.filter { score.statuses[$0] != .active }
         let target = change.status == .active && !inactive.isEmpty ? pick(inactive) : account
         do {
-            _ = try await gateway.change(Array(target.utf8), change, reason: "why")
+            _ = try await gateway.change(anyName(target), change, reason: "why")
             if let status = change.status { score.statuses[target] = status }
             if let limit = change.overdraftLimit { score.wallets[target]?.overdraft = limit }
             count("changed")
@@ -689,12 +713,61 @@ actor MixedOrganisation {
         }
     }
 
+    /// Moves an account, with what is below it, to below another one.
+    private func move() async {
+        let account = pick(accounts)
+        let parent = pick(accounts)
+        let segment = account.split(separator: "/").last.map { String($0) } ?? account
+        let target = (paths[parent] ?? parent) + "/" + segment
+        var order = AccountMove(from: anyName(account), to: Array(target.utf8))
+        order.actor = Array("ada".utf8)
+        order.reason = Array("why".utf8)
+        order.idempotencyKey = key()
+        do {
+            let receipt = try await gateway.move(order).receipt
+            let old = paths[account] ?? account
+            if receipt.duplicate != (old == target) { score.problem("\(account): moved as \(receipt)") }
+            if receipt.duplicate { return count("moved again") }
+            if score.isClosed(account) || score.isClosed(parent) || score.path(parent).contains(account) {
+                score.problem("\(account): moved to below \(parent)")
+            }
+            let before = score.payer(account)
+            score.parents[account] = parent
+            let wallet = score.payer(account)
+            if wallet != before, let found = score.wallets[wallet], !found.isUnlimited,
+                let moved = held(account),
+                moved > 0, found.balance - score.held(wallet) + found.overdraft < 0
+            {
+                score.problem("\(account): moved with holds of \(moved), which \(wallet) had not")
+            }
+            for below in accounts where score.path(below).contains(account) {
+                let path = target + (paths[below] ?? below).dropFirst(old.count)
+                paths[below] = path
+                if names[below]?.contains(path) == false { names[below]?.append(path) }
+            }
+            count("moved")
+        } catch {
+            refused += 1
+        }
+    }
+
+    /// What open holds of accounts that draw on a wallet above `account` keep; nil where it has its own.
+    private func held(_ account: String) -> Int64? {
+        guard score.wallets[account] == nil else { return nil }
+        return score.holds.values.reduce(0) { sum, hold in
+            let path = score.path(hold.account)
+            let isBelow =
+                path.contains(account) && !path.prefix { $0 != account }.contains { score.wallets[$0] != nil }
+            return sum + (isBelow ? hold.amount : 0)
+        }
+    }
+
     private func close() async {
         let account = pick(accounts)
         let target = pick(accounts)
-        let choice = pick([ClosingChoice.none, .keep, .forfeit, .transfer(to: Array(target.utf8))])
+        let choice = pick([ClosingChoice.none, .keep, .forfeit, .transfer(to: anyName(target))])
         do {
-            let receipt = try await gateway.close(Array(account.utf8), choice, actor: "ada", reason: "why")
+            let receipt = try await gateway.close(anyName(account), choice, actor: "ada", reason: "why")
                 .receipt
             if score.payer(account) == account, !receipt.duplicate {
                 let given = score.wallets[account]?.grants ?? []
@@ -727,7 +800,7 @@ actor MixedOrganisation {
         if score.statuses[account] == .closed, chance(85) {
             do {
                 _ = try await gateway.change(
-                    Array(account.utf8), AccountChange(status: .active), reason: "back")
+                    path(account), AccountChange(status: .active), reason: "back")
                 score.statuses[account] = .active
             } catch {
                 score.problem("\(account): is not opened again: \(error)")
@@ -742,7 +815,7 @@ actor MixedOrganisation {
         score.advance(to: gateway.now().microseconds)
         do {
             for wallet in score.wallets.keys.sorted() {
-                let summary = try await gateway.balance(of: Array(wallet.utf8))
+                let summary = try await gateway.balance(of: anyName(wallet))
                 score.see(wallet, summary.balance, "\(when): \(wallet)")
                 guard let found = score.wallets[wallet] else { continue }
                 let sum =
@@ -776,8 +849,8 @@ actor MixedOrganisation {
                 score.problem("\(when): \(open.count) holds are open, by the score \(score.holds.count)")
             }
             for account in accounts {
-                let standings = try await gateway.budgets(of: Array(account.utf8))
-                    .filter { $0.account == Array(account.utf8) }
+                let standings = try await gateway.budgets(of: anyName(account))
+                    .filter { $0.account == path(account) }
                 let known = score.budgets[account] ?? [:]
                 if standings.count != known.count {
                     score.problem("\(when): \(account) has \(standings.count) budgets")

@@ -69,8 +69,8 @@ struct ScoredOutcome {
 
 /// The score of one organisation.
 struct MixedScore {
-    /// Account to the wallet that pays for it.
-    let payers: [String: String]
+    /// The account above each. An account is called here what it was opened as, wherever it has been moved since.
+    var parents: [String: String]
     var wallets: [String: ScoredWallet] = [:]
     var statuses: [String: AccountStatus] = [:]
     var holds: [String: ScoredHold] = [:]
@@ -80,11 +80,13 @@ struct MixedScore {
     var problems: [String] = []
     var now: Int64 = 0
 
-    init(payers: [String: String]) {
-        self.payers = payers
-        for (account, wallet) in payers {
+    /// - Parameter accounts: whether each owns a wallet.
+    init(accounts: [String: Bool]) {
+        parents = [:]
+        for (account, ownsWallet) in accounts {
             statuses[account] = .active
-            if account == wallet { wallets[account] = ScoredWallet() }
+            if ownsWallet { wallets[account] = ScoredWallet() }
+            if let slash = account.lastIndex(of: "/") { parents[account] = String(account[..<slash]) }
         }
     }
 
@@ -92,20 +94,22 @@ struct MixedScore {
         if problems.count < 20 { problems.append(text) }
     }
 
-    func payer(_ account: String) -> String { payers[account] ?? account }
+    /// The wallet that pays for an account.
+    func payer(_ account: String) -> String { path(account).first { wallets[$0] != nil } ?? account }
 
     /// The account and those above it.
-    static func path(_ account: String) -> [String] {
-        let segments = account.split(separator: "/")
-        return (1...segments.count).reversed().map { segments.prefix($0).joined(separator: "/") }
+    func path(_ account: String) -> [String] {
+        var path = [account]
+        while let parent = path.last.flatMap({ parents[$0] }) { path.append(parent) }
+        return path
     }
 
     func isActive(_ account: String) -> Bool {
-        Self.path(account).allSatisfy { statuses[$0] == .active }
+        path(account).allSatisfy { statuses[$0] == .active }
     }
 
     func isClosed(_ account: String) -> Bool {
-        Self.path(account).contains { statuses[$0] == .closed }
+        path(account).contains { statuses[$0] == .closed }
     }
 
     // MARK: Wallets
@@ -117,7 +121,7 @@ struct MixedScore {
 
     /// Moves a balance, and compares what it comes to; grants that were due may have made it less.
     mutating func move(_ wallet: String, by amount: Int64, to balance: Int64, _ what: String) {
-        wallets[wallet, default: ScoredWallet()].balance += amount
+        wallets[wallet]?.balance += amount
         see(wallet, balance, what)
     }
 
@@ -155,7 +159,7 @@ struct MixedScore {
     mutating func count(
         _ account: String, _ provider: String, _ model: String, cost: Int64, tokens: Int64, requests: Int64
     ) {
-        for level in Self.path(account) {
+        for level in path(account) {
             for (name, var budget) in budgets[level] ?? [:] where budget.matches(provider, model) {
                 roll(&budget)
                 budget.used += budget.share(cost: cost, tokens: tokens, requests: requests)
@@ -193,7 +197,7 @@ struct MixedScore {
     /// What open holds keep of a budget.
     func held(_ budget: ScoredBudget, of account: String) -> Int64 {
         holds.values.reduce(0) { sum, hold in
-            guard Self.path(hold.account).contains(account), budget.matches(hold.provider, hold.model) else {
+            guard path(hold.account).contains(account), budget.matches(hold.provider, hold.model) else {
                 return sum
             }
             return sum + budget.share(cost: hold.amount, tokens: hold.tokens, requests: 1)
@@ -202,7 +206,7 @@ struct MixedScore {
 
     /// The hard budget that a hold which was opened stands above, if there is one.
     func exceeded(by hold: ScoredHold) -> String? {
-        for level in Self.path(hold.account) {
+        for level in path(hold.account) {
             for (name, budget) in budgets[level] ?? [:]
             where budget.terms.isHard && budget.matches(hold.provider, hold.model) {
                 let share = budget.share(cost: hold.amount, tokens: hold.tokens, requests: 1)

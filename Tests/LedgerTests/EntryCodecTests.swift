@@ -313,6 +313,32 @@ struct EntryCodecTests {
         }
     }
 
+    @Test("the move of an account keeps every field")
+    func moved() throws {
+        try withTexts { texts in
+            var moved = AccountMovedEntry()
+            moved.account = 300
+            moved.count = .max
+            moved.from = texts[0]
+            moved.to = texts[1]
+            moved.act.key = Hash128(low: 7, high: .max)
+            moved.act.digest = .max - 1
+            moved.act.idempotencyKey = texts[3]
+            moved.act.actor = texts[1]
+            moved.act.reason = texts[2]
+            moved.act.metadata = texts[3]
+            let bytes = chunk { $0.append(time: time, moved) }
+            try read(bytes) { readTime, entry in
+                guard case .accountMoved(let entry) = entry else {
+                    Issue.record("another kind")
+                    return
+                }
+                #expect(readTime == time)
+                expectSame(entry, moved, new: AccountMovedEntry())
+            }
+        }
+    }
+
     private func held(_ texts: [ByteView]) -> HoldOpenedEntry {
         var entry = HoldOpenedEntry()
         entry.account = 300

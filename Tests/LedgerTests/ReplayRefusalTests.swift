@@ -105,6 +105,7 @@ struct ReplayRefusalTests {
         case .holdChanged(let hold): packer.append(time: time, hold)
         case .budgetSet(let budget): packer.append(time: time, budget)
         case .budgetCrossed(let budget): packer.append(time: time, budget)
+        case .accountMoved(let moved): packer.append(time: time, moved)
         }
     }
 
@@ -173,7 +174,7 @@ struct ReplayRefusalTests {
                             deducted.balanceAfter += difference
                             entry = .deducted(deducted)
                         case .accountOpened, .accountChanged, .noted, .held, .holdEnded, .holdChanged,
-                            .budgetSet, .budgetCrossed:
+                            .budgetSet, .budgetCrossed, .accountMoved:
                             hasBalance = false
                         }
                     }

@@ -1,4 +1,4 @@
-// `tollgate accounts open|set|show|close`.
+// `tollgate accounts open|set|show|move|close`.
 
 import ArgumentParser
 import Platform
@@ -11,7 +11,9 @@ struct Accounts: AsyncParsableCommand {
             An account is a path such as acme/search/alice. It may own a wallet, or
             draw on the nearest one above it; the same goes for its tier.
             """,
-        subcommands: [AccountsOpen.self, AccountsSet.self, AccountsShow.self, AccountsClose.self])
+        subcommands: [
+            AccountsOpen.self, AccountsSet.self, AccountsShow.self, AccountsMove.self, AccountsClose.self,
+        ])
 }
 
 struct AccountsOpen: AsyncParsableCommand {
@@ -165,6 +167,67 @@ enum AccountText {
                 rows.append(("next expiry", try answer.shown("next_expiry")))
             }
             return (try answer.object(), rows)
+        }
+        output.show(object, text: facts(rows, indent: ""))
+    }
+}
+
+struct AccountsMove: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "move",
+        abstract: "Moves an account, and everything below it, to another place of its organisation.",
+        discussion: """
+            tollgate accounts move acme/search acme/labs/search --reason "new owner"
+
+            The account stays the one it is: its wallet with grants, debt and allowance,
+            its budgets with what they counted, its tier, status and history. What it
+            takes from above comes from the accounts above its new place from then on.
+            Open holds go with it; a wallet that then pays for them must have the credit.
+
+            Calls that still name the old path reach the account, and so do retries: a
+            request id is charged once, whichever path it names. The old path is nobody
+            else's from then on. The account above the new path must be there.
+            """)
+
+    @OptionGroup var server: AdminOptions
+    @OptionGroup var output: OutputOptions
+
+    @Argument(help: "The account's path.")
+    var account: String
+
+    @Argument(help: "The path it is to have.")
+    var to: String
+
+    @Option(help: "Why; kept with the move.")
+    var reason: String?
+
+    @Option(help: "Who asks for it.")
+    var by: String?
+
+    @Option(help: "The same key does it once.")
+    var idempotencyKey: String?
+
+    func run() async throws {
+        var document: JSONObject = ["to": .string(to)]
+        for (name, value) in [("reason", reason), ("by", by)] {
+            if let value { document[name] = .string(value) }
+        }
+        let answer = try await server.client.post(
+            AccountText.path(account) + "/move", document, idempotencyKey: idempotencyKey)
+        let (object, rows) = try JSONNode.reading { () throws(JSONError) in
+            let wasThere = try answer.field("duplicate").bool()
+            return (
+                try answer.object(),
+                [
+                    (
+                        "account",
+                        try answer.shown("account") + (wasThere ? ", already; nothing was changed" : "")
+                    ),
+                    ("was", account), ("wallet", try answer.shown("wallet")),
+                    ("tier", try answer.shown("tier")), ("status", try answer.shown("status")),
+                    ("balance", try answer.credits("balance_after") + " credits"),
+                ]
+            )
         }
         output.show(object, text: facts(rows, indent: ""))
     }

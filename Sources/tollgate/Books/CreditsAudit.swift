@@ -25,7 +25,9 @@ struct CreditsAudit: AsyncParsableCommand {
     var by: String?
 
     @Option(
-        help: "Acts, with commas: allocated, refunded, manual_deduction, voided, noted, account_changed, ….")
+        help:
+            "Acts, with commas: allocated, refunded, manual_deduction, voided, noted, account_changed, account_moved, …."
+    )
     var type: String?
 
     @Option(help: "At or after, such as 2026-11-01 or 2026-11-01T12:00:00Z.")
@@ -62,10 +64,12 @@ struct CreditsAudit: AsyncParsableCommand {
                 ("before", .right), ("after", .right), ("why", .left),
             ], indent: "")
         for row in try answer.field("acts").array() {
+            let isMove = try row.shown("act") == "account_moved"
+            let why = try (isMove ? "from \(row.shown("from")): " : "") + row.shown("reason")
             table.add([
                 try row.shown("at"), try row.shown("by"), try row.shown("act"), try row.shown("user_id"),
                 try row.credits("amount"), try row.credits("balance_before"),
-                try row.credits("balance_after"), try row.shown("reason"),
+                try row.credits("balance_after"), why,
             ])
         }
         var lines = [table.isEmpty ? "no acts" : table.text]

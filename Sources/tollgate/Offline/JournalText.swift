@@ -102,6 +102,10 @@ struct JournalText {
         case .accountChanged(let changed):
             object["kind"] = "account changed"
             object["account"] = .string(changed.path.text)
+        case .accountMoved(let moved):
+            object["kind"] = .string(
+                "account moved from \(moved.from.text), with \(moved.count - 1) below it")
+            object["account"] = .string(moved.to.text)
         case .held(let hold):
             object["kind"] = .string("held \(Nanocredits(hold.amount).text) until \(hold.expiresAt.text)")
             object["account"] = .string(hold.path.text)
