@@ -404,7 +404,7 @@ extension Ledger {
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
             let answer = state.move(order, keys: moveKeys, now: now, history: history)
             mark.include(state)
-            lookahead[number].update(state)
+            lookahead.update(number, state)
             return answer
         }
     }
