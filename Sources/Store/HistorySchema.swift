@@ -10,7 +10,7 @@
 enum HistorySchema {
     static let schema = Schema(
         file: .history, pageBytes: 8192, cacheKiB: 32 << 10,
-        steps: [first, second, third, fourth, RollupTables.step, Retention.schemaStep])
+        steps: [first, second, third, fourth, RollupTables.step, Retention.schemaStep, HoldEnds.schemaStep])
 
     /// The columns of `usage_rows`, in the order in which they are bound and read.
     static let usageColumns =
@@ -22,7 +22,7 @@ enum HistorySchema {
             "base_cost_picodollars", "fee_nanocredits", "charge_nanocredits", "allowance_used_nanocredits",
             "balance_after_nanocredits", "rule_number", "rule_version", "catalogue_version", "flags",
             "row_crc",
-            "content", "extra",
+            "content", "extra", "hold_low", "hold_high",
         ]
 
     static let countColumns = [
@@ -36,7 +36,7 @@ enum HistorySchema {
     static let creditColumns = [
         "id", "lsn", "shard", "sequence", "recorded_at", "account", "kind", "amount_nanocredits",
         "balance_after_nanocredits", "source", "details", "idempotency_key", "expires_at", "grant_id",
-        "row_crc", "reference",
+        "row_crc", "reference", "hold_low", "hold_high",
     ]
 
     private static let first = """
