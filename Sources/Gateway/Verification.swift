@@ -334,10 +334,14 @@ private struct Auditor {
                     charge: row.figures.charge,
                     tokens: row.figures.counts.inputTokens + row.figures.counts.outputTokens,
                     isSettlement: row.figures.state == .settled,
+                    corrects: row.figures.flags & UsageFigures.correctsOrphan == 0
+                        ? nil : try row.extra.withView { try OutcomeDetails(reading: $0) }.orphan,
                     at: Timestamp(microseconds: row.figures.recordedAt), shard: Int(row.figures.shard),
                     sequence: row.figures.sequence)
             }
             switch row.figures.state {
+            // The charge of an orphan has no request id of its own: that its hold ended once is what holds check.
+            case .charged where row.figures.flags & UsageFigures.isOrphan != 0: break
             case .charged: outcomes.append(row.figures.idKey)
             case .parked:
                 outcomes.append(row.figures.idKey)
@@ -366,11 +370,12 @@ private struct Auditor {
         case .parkedSettled(let end), .parkedDiscarded(let end):
             try add(end.charge)
             parked.end(UInt16(shard), end.parkedSequence, key: end.charge.key)
+        case .holdOrphaned(let orphaned): try add(orphaned.charge)
         case .granted(let grant): balances[Array(grant.path), default: 0] += Int128(grant.amount)
         case .grantEnded(let ended): balances[Array(ended.path), default: 0] -= Int128(ended.amount)
         case .deducted(let deducted): balances[Array(deducted.path), default: 0] -= Int128(deducted.amount)
         case .accountOpened, .accountChanged, .noted: break
-        // A hold moves nothing.
+        // A hold moves nothing but for its orphan's charge.
         case .held, .holdEnded, .holdChanged, .budgetSet, .budgetCrossed: break
         }
     }
@@ -380,13 +385,15 @@ private struct Auditor {
         switch entry {
         case .charged(let found): (charge, isSettlement) = (found, false)
         case .parkedSettled(let end): (charge, isSettlement) = (end.charge, true)
+        case .holdOrphaned(let orphaned): (charge, isSettlement) = (orphaned.charge, false)
         default: return
         }
         let record = try RecordContent.read(charge.content)
         budgets.add(
             Array(record.account), provider: record.provider.text, model: record.model.text,
             charge: charge.charge, tokens: record.usage.inputTokens + record.usage.outputTokens,
-            isSettlement: isSettlement, at: time, shard: shard, sequence: sequence)
+            isSettlement: isSettlement, corrects: charge.orphan, at: time, shard: shard,
+            sequence: sequence)
     }
 
     private mutating func add(_ charge: ChargeEntry) throws {
