@@ -42,6 +42,7 @@ extension ChargeExplanation {
         case .priced(let priced):
             object["explanation"] = .object(priced.json)
             text = isCharge ? lines(priced) : wouldBe(priced)
+        case _ where hold?.orphanPolicy != nil && row.provider.isEmpty: text = payments
         case .parked(let reason, let field):
             text =
                 row.figures.state == .discarded
@@ -142,6 +143,13 @@ extension ChargeExplanation {
                 "the month's free allowance paid \(Nanocredits(figures.allowanceUsed).text) credits of it:"
                     + " charged \(Nanocredits(figures.charge).text) credits")
         }
+        return lines + payments
+    }
+
+    /// Who paid.
+    private var payments: [String] {
+        var lines: [String] = []
+        let figures = row.figures
         for draw in details.draws { lines.append(paid(draw)) }
         if debt > 0 {
             lines.append(
@@ -181,10 +189,23 @@ extension NamedHold {
         [
             "hold_id": .string(id.text), "state": hadExpired ? "expired" : "settled",
             "released": released.map { .credits($0) } ?? .null,
+            "orphan_policy": orphanPolicy.map { .string($0.name) } ?? .null,
+            "orphan_charge": orphanCharge.map { .credits($0) } ?? .null,
         ]
     }
 
     fileprivate var line: String {
+        if let orphanPolicy {
+            let kept = released.map { ", which had kept \(Nanocredits($0).text) credits" } ?? ""
+            return
+                "the lease of the hold \(id.text)\(kept) ended without a report: charged by its orphan policy"
+                + " \(orphanPolicy.name)"
+        }
+        if let orphanCharge {
+            return "the lease of the hold \(id.text) was over, and its orphan charged"
+                + " \(Nanocredits(orphanCharge).text) credits: this is charged what it costs more, or was given back"
+                + " what it costs less"
+        }
         if hadExpired { return "the lease of the hold \(id.text) was over: charged as a report without one" }
         let amount = released.map { ", which had kept \(Nanocredits($0).text) credits" } ?? ""
         return "settled the hold \(id.text)\(amount)"

@@ -1,7 +1,8 @@
 // Holds over HTTP: credit set aside before a request runs.
 //
 //      open:     POST /api/v1/holds               {"hold_id", "user_id", "credential_source", "amount"}, or with
-//                                                 provider, model and counts instead of the amount
+//                                                 provider, model and counts instead of the amount; "policy",
+//                                                 "orphan_policy" and "lease_ms" may be left out
 //      settle:   POST /api/v1/holds/{id}/settle   {"user_id", "credential_source", "request_id", "provider",
 //                                                 "model"} and counts
 //      void:     POST /api/v1/holds/{id}/void     {"user_id", "reason"}
@@ -36,8 +37,10 @@ extension AdminDesk {
         let root = try request.document()
         let (account, draft) = try AdminRequest.reading { () throws(JSONError) in
             try root.expectOnly(
-                ["hold_id", "user_id", "account", "credential_source", "amount", "policy", "lease_ms"]
-                    + UsageDocument.draftKeys)
+                [
+                    "hold_id", "user_id", "account", "credential_source", "amount", "policy", "orphan_policy",
+                    "lease_ms",
+                ] + UsageDocument.draftKeys)
             let account = try root.account()
             let source = try UsageDocument.source(try root.field("credential_source"))
             var draft = HoldDraft(
@@ -59,6 +62,13 @@ extension AdminDesk {
                 case "clip": draft.policy = .clip
                 default: throw node.invalid("it is strict or clip")
                 }
+            }
+            if let node = try root.optional("orphan_policy") {
+                let word = try node.string().lowercased()
+                guard let policy = HoldOrphan.allCases.first(where: { $0.name == word }) else {
+                    throw node.invalid("it is release, input_only, estimate or full_hold")
+                }
+                draft.orphanPolicy = policy
             }
             draft.leaseMilliseconds = try Self.lease(root)
             return (account, draft)
@@ -101,6 +111,7 @@ extension AdminDesk {
                 "hold_state": receipt.holdReleased != nil
                     ? "settled" : receipt.holdExpired ? "expired" : .null,
                 "released": receipt.holdReleased.map { .credits($0) } ?? .null,
+                "orphan_charge": .credits(receipt.orphanCharge), "given_back": .credits(receipt.givenBack),
                 "charge": .credits(receipt.charge), "balance": .credits(receipt.balance),
                 "in_debt": .bool(receipt.inDebt), "duplicate": .bool(receipt.duplicate),
                 "sequence": .integer(receipt.sequence),
@@ -171,6 +182,7 @@ extension AdminDesk {
                 "available": .credits(receipt.available),
                 "expires_at": receipt.state == .open ? .instant(receipt.expiresAt.microseconds) : .null,
                 "sequence": .integer(receipt.sequence), "duplicate": .bool(receipt.duplicate),
+                "orphan_charge": .credits(receipt.orphanCharge),
             ])
         }
     }
@@ -183,7 +195,8 @@ extension OpenHold {
             "credential_source": source == .byok ? "byok" : "platform",
             "policy": policy == .clip ? "clip" : "strict", "amount": .credits(amount),
             "opened_at": .instant(openedAt.microseconds), "expires_at": .instant(expiresAt.microseconds),
-            "sequence": .integer(sequence),
+            "sequence": .integer(sequence), "orphan_policy": .string(orphanPolicy.name),
+            "orphan_charge": .credits(orphanCharge),
         ]
     }
 }

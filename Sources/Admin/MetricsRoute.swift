@@ -133,6 +133,13 @@ extension AdminDesk {
         text.single(
             "metering_holds_expired_total", .counter,
             "Holds whose lease ended without a report, since this server started.", figures.holds.expired)
+        text.single(
+            "metering_holds_orphaned_total", .counter,
+            "Those of them that were charged, as their orphan policy says.", figures.holds.orphaned)
+        text.single(
+            "metering_orphan_charged_nanocredits_total", .counter,
+            "What they were charged; a report that comes after all corrects it.",
+            figures.holds.orphanCharges)
     }
 
     private static func addJournal(_ figures: GatewayFigures, to text: inout MetricsText) {

@@ -134,6 +134,8 @@ extension UsageRow {
             "model": .string(model), "service_tier": .string(serviceTier.isEmpty ? "standard" : serviceTier),
             "credential_source": source, "tier": .word(tier), "request_id": requestName,
             "metadata": .object(metadata),
+            "orphan": .bool(figures.flags & UsageFigures.isOrphan != 0),
+            "corrects_orphan": .bool(figures.flags & UsageFigures.correctsOrphan != 0),
             "cost_breakdown": [
                 "base_cost_usd": .dollars(figures.baseCostPicodollars), "fee": .credits(figures.fee),
                 "allowance_used": .credits(figures.allowanceUsed), "charge": .credits(figures.charge),

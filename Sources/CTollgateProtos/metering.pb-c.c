@@ -1457,7 +1457,7 @@ const ProtobufCMessageDescriptor tollgate__v1__tag__descriptor =
   (ProtobufCMessageInit) tollgate__v1__tag__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tollgate__v1__receipt__field_descriptors[14] =
+static const ProtobufCFieldDescriptor tollgate__v1__receipt__field_descriptors[16] =
 {
   {
     "state",
@@ -1627,6 +1627,30 @@ static const ProtobufCFieldDescriptor tollgate__v1__receipt__field_descriptors[1
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "orphan_charge",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__Receipt, orphan_charge),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "given_back",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__Receipt, given_back),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tollgate__v1__receipt__field_indices_by_name[] = {
   8,   /* field[8] = allowance_used */
@@ -1635,9 +1659,11 @@ static const unsigned tollgate__v1__receipt__field_indices_by_name[] = {
   10,   /* field[10] = catalogue_version */
   2,   /* field[2] = charge */
   4,   /* field[4] = duplicate */
+  15,   /* field[15] = given_back */
   13,   /* field[13] = hold_released */
   12,   /* field[12] = hold_state */
   5,   /* field[5] = in_debt */
+  14,   /* field[14] = orphan_charge */
   11,   /* field[11] = parked_reason */
   9,   /* field[9] = rule_version */
   1,   /* field[1] = sequence */
@@ -1647,7 +1673,7 @@ static const unsigned tollgate__v1__receipt__field_indices_by_name[] = {
 static const ProtobufCIntRange tollgate__v1__receipt__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor tollgate__v1__receipt__descriptor =
 {
@@ -1657,7 +1683,7 @@ const ProtobufCMessageDescriptor tollgate__v1__receipt__descriptor =
   "Tollgate__V1__Receipt",
   "tollgate.v1",
   sizeof(Tollgate__V1__Receipt),
-  14,
+  16,
   tollgate__v1__receipt__field_descriptors,
   tollgate__v1__receipt__field_indices_by_name,
   1,  tollgate__v1__receipt__number_ranges,
@@ -2282,7 +2308,7 @@ const ProtobufCMessageDescriptor tollgate__v1__quote_line__descriptor =
   (ProtobufCMessageInit) tollgate__v1__quote_line__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tollgate__v1__hold_request__field_descriptors[8] =
+static const ProtobufCFieldDescriptor tollgate__v1__hold_request__field_descriptors[9] =
 {
   {
     "hold_id",
@@ -2380,6 +2406,18 @@ static const ProtobufCFieldDescriptor tollgate__v1__hold_request__field_descript
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "orphan_policy",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__HoldRequest, orphan_policy),
+    &tollgate__v1__orphan_policy__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tollgate__v1__hold_request__field_indices_by_name[] = {
   1,   /* field[1] = account */
@@ -2387,6 +2425,7 @@ static const unsigned tollgate__v1__hold_request__field_indices_by_name[] = {
   2,   /* field[2] = credential_source */
   0,   /* field[0] = hold_id */
   6,   /* field[6] = lease_ms */
+  8,   /* field[8] = orphan_policy */
   5,   /* field[5] = policy */
   7,   /* field[7] = tags */
   4,   /* field[4] = usage */
@@ -2394,7 +2433,7 @@ static const unsigned tollgate__v1__hold_request__field_indices_by_name[] = {
 static const ProtobufCIntRange tollgate__v1__hold_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor tollgate__v1__hold_request__descriptor =
 {
@@ -2404,7 +2443,7 @@ const ProtobufCMessageDescriptor tollgate__v1__hold_request__descriptor =
   "Tollgate__V1__HoldRequest",
   "tollgate.v1",
   sizeof(Tollgate__V1__HoldRequest),
-  8,
+  9,
   tollgate__v1__hold_request__field_descriptors,
   tollgate__v1__hold_request__field_indices_by_name,
   1,  tollgate__v1__hold_request__number_ranges,
@@ -2603,7 +2642,7 @@ const ProtobufCMessageDescriptor tollgate__v1__extend_request__descriptor =
   (ProtobufCMessageInit) tollgate__v1__extend_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tollgate__v1__hold_response__field_descriptors[7] =
+static const ProtobufCFieldDescriptor tollgate__v1__hold_response__field_descriptors[8] =
 {
   {
     "hold_id",
@@ -2689,6 +2728,18 @@ static const ProtobufCFieldDescriptor tollgate__v1__hold_response__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "orphan_charge",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tollgate__V1__HoldResponse, orphan_charge),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tollgate__v1__hold_response__field_indices_by_name[] = {
   2,   /* field[2] = amount */
@@ -2696,13 +2747,14 @@ static const unsigned tollgate__v1__hold_response__field_indices_by_name[] = {
   6,   /* field[6] = duplicate */
   4,   /* field[4] = expires_at */
   0,   /* field[0] = hold_id */
+  7,   /* field[7] = orphan_charge */
   5,   /* field[5] = sequence */
   1,   /* field[1] = state */
 };
 static const ProtobufCIntRange tollgate__v1__hold_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor tollgate__v1__hold_response__descriptor =
 {
@@ -2712,7 +2764,7 @@ const ProtobufCMessageDescriptor tollgate__v1__hold_response__descriptor =
   "Tollgate__V1__HoldResponse",
   "tollgate.v1",
   sizeof(Tollgate__V1__HoldResponse),
-  7,
+  8,
   tollgate__v1__hold_response__field_descriptors,
   tollgate__v1__hold_response__field_indices_by_name,
   1,  tollgate__v1__hold_response__number_ranges,
@@ -3568,6 +3620,40 @@ const ProtobufCEnumDescriptor tollgate__v1__receipt_state__descriptor =
   tollgate__v1__receipt_state__enum_values_by_name,
   1,
   tollgate__v1__receipt_state__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue tollgate__v1__orphan_policy__enum_values_by_number[5] =
+{
+  { "ORPHAN_POLICY_UNSPECIFIED", "TOLLGATE__V1__ORPHAN_POLICY__ORPHAN_POLICY_UNSPECIFIED", 0 },
+  { "RELEASE", "TOLLGATE__V1__ORPHAN_POLICY__RELEASE", 1 },
+  { "INPUT_ONLY", "TOLLGATE__V1__ORPHAN_POLICY__INPUT_ONLY", 2 },
+  { "ESTIMATE", "TOLLGATE__V1__ORPHAN_POLICY__ESTIMATE", 3 },
+  { "FULL_HOLD", "TOLLGATE__V1__ORPHAN_POLICY__FULL_HOLD", 4 },
+};
+static const ProtobufCIntRange tollgate__v1__orphan_policy__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex tollgate__v1__orphan_policy__enum_values_by_name[5] =
+{
+  { "ESTIMATE", 3 },
+  { "FULL_HOLD", 4 },
+  { "INPUT_ONLY", 2 },
+  { "ORPHAN_POLICY_UNSPECIFIED", 0 },
+  { "RELEASE", 1 },
+};
+const ProtobufCEnumDescriptor tollgate__v1__orphan_policy__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "tollgate.v1.OrphanPolicy",
+  "OrphanPolicy",
+  "Tollgate__V1__OrphanPolicy",
+  "tollgate.v1",
+  5,
+  tollgate__v1__orphan_policy__enum_values_by_number,
+  5,
+  tollgate__v1__orphan_policy__enum_values_by_name,
+  1,
+  tollgate__v1__orphan_policy__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
 static const ProtobufCEnumValue tollgate__v1__hold_state__enum_values_by_number[5] =

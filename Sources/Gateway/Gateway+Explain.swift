@@ -40,6 +40,10 @@ public struct NamedHold: Hashable, Sendable {
     public var released: Int64?
     /// Its lease was over: the report was charged without it.
     public var hadExpired: Bool
+    /// The charge is of its orphan: the lease ended, no report had come, and this policy says what is charged.
+    public var orphanPolicy: OrphanPolicy?
+    /// The report came after that, and corrects what the orphan was charged, in nanocredits.
+    public var orphanCharge: Int64?
 }
 
 /// What a quote's token pinned.
@@ -122,13 +126,24 @@ extension Gateway {
             let hadExpired = (parked ?? row).figures.flags & HistoryRows.holdExpired != 0
             if !record.holdID.isEmpty {
                 explained.hold = NamedHold(
-                    id: Array(record.holdID), released: (parked ?? row).holdReleased, hadExpired: hadExpired)
+                    id: Array(record.holdID), released: (parked ?? row).holdReleased, hadExpired: hadExpired,
+                    orphanPolicy: details.orphanPolicy, orphanCharge: details.orphan?.charge)
             }
+            let owed = figures.fee - figures.allowanceUsed
+            let adds = figures.charge == max(0, owed - (details.orphan?.charge ?? 0)) && explained.debt >= 0
             switch explanation {
             case .priced(let priced) where isPriced:
-                explained.agrees =
-                    priced.fee == figures.fee && priced.baseCost == figures.baseCostPicodollars
-                    && figures.charge == figures.fee - figures.allowanceUsed && explained.debt >= 0
+                explained.agrees = adds && priced.baseCost == figures.baseCostPicodollars
+                // What was held bounds the charge of an orphan, and an allowance made the hold smaller.
+                if let policy = details.orphanPolicy {
+                    explained.agrees =
+                        explained.agrees && (policy == .fullHold || figures.charge <= priced.fee)
+                } else {
+                    explained.agrees = explained.agrees && priced.fee == figures.fee
+                }
+            // An amount that was held for nothing in particular has no price.
+            case _ where details.orphanPolicy == .fullHold && record.provider.isEmpty:
+                explained.agrees = adds
             // What was parked may have a price by now, and waits for its settlement.
             case .priced: explained.agrees = row.parkedReason == "\(Reason.unpricedModel.name)"
             case .parked: explained.agrees = !isPriced

@@ -15,6 +15,8 @@ public struct HoldDraft: Sendable {
     public var policy = HoldPolicy.strict
     /// 0 for the default.
     public var leaseMilliseconds: Int64 = 0
+    /// Nil for the default.
+    public var orphanPolicy: OrphanPolicy?
 
     public init(holdID: [UInt8], account: [UInt8], source: CredentialSource) {
         self.holdID = holdID
@@ -50,6 +52,7 @@ extension Gateway {
                     terms.amount = draft.amount
                     terms.policy = draft.policy
                     terms.leaseMilliseconds = draft.leaseMilliseconds
+                    terms.orphanPolicy = draft.orphanPolicy
                     guard let usage = draft.usage else { return lane.hold(terms, UsageRecord()) }
                     // Asked again it must be the same, so the time of asking is no part of it.
                     return usage.withRecord(now: Timestamp(microseconds: 0)) { lane.hold(terms, $0) }
@@ -62,24 +65,38 @@ extension Gateway {
     public func extendHold(
         _ id: [UInt8], account: [UInt8], leaseMilliseconds: Int64, amount: Int64?
     ) async -> HoldDecision {
-        await decided { lane in
-            id.withView { id in
-                account.withView {
-                    lane.extend(id, account: $0, leaseMilliseconds: leaseMilliseconds, amount: amount)
-                }
-            }
+        await decided(id, of: account) { lane, id, account, history in
+            lane.extend(
+                id, account: account, leaseMilliseconds: leaseMilliseconds, amount: amount, history: history)
         }
     }
 
     /// Releases a hold without a charge.
     public func voidHold(_ id: [UInt8], account: [UInt8], reason: [UInt8]) async -> HoldDecision {
-        await decided { lane in
-            id.withView { id in
-                account.withView { account in
-                    reason.withView { lane.void(id, account: account, reason: $0) }
-                }
-            }
+        await decided(id, of: account) { lane, id, account, history in
+            reason.withView { lane.void(id, account: account, reason: $0, history: history) }
         }
+    }
+
+    /// Decides about a hold; where memory does not know it, history is asked what became of it.
+    private func decided(
+        _ id: [UInt8], of account: [UInt8],
+        _ body: @Sendable (inout Lane, ByteView, ByteView, HistoryAnswer) -> HoldDecision
+    ) async -> HoldDecision {
+        let first = await decided { lane in
+            id.withView { id in account.withView { body(&lane, id, $0, .notAsked) } }
+        }
+        guard first.isUnknownHold, let keys = holdKeys(id, account) else { return first }
+        let answers = await withCheckedContinuation { continuation in
+            askHistory([keys]) { continuation.resume(returning: $0) }
+        }
+        return await decided { lane in
+            id.withView { id in account.withView { body(&lane, id, $0, answers.first ?? .neverSeen) } }
+        }
+    }
+
+    private func holdKeys(_ id: [UInt8], _ account: [UInt8]) -> RecordKeys? {
+        id.withView { id in account.withView { Lane(self).keys(ofHold: id, account: $0) } }
     }
 
     /// Releases a hold and charges what was used. The answer comes when it is durable.

@@ -130,6 +130,13 @@ extension Gateway {
             key: row.figures.idKey, digest: row.figures.digest, parkedSequence: row.figures.sequence,
             parkedReason: Reason(text: row.parkedReason ?? "") ?? .unpricedModel)
         command.isCorrected = order.correction != nil
+        do throws(StoreError) {
+            command.orphan = try row.extra.withView { (extra) throws(StoreError) in
+                try OutcomeDetails(of: row.id, row.account, extra).orphan
+            }
+        } catch {
+            return .failure(.store(error))
+        }
         do throws(AdministrationError) {
             let (pin, book) = try pinForSettlement(record)
             let answer = try decide(

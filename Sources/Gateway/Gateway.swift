@@ -169,13 +169,13 @@ public final class Gateway: Sendable {
     /// Tells a listener nothing more.
     public func remove(_ listener: any DurabilityListener) { feed.durability.remove(listener) }
 
-    /// Asks history about ids that are older than what is remembered, and makes the books that quotes have
+    /// Asks history about ids and holds that are older than what is remembered, and makes the books that quotes have
     /// pinned; the answers come on another thread, in the order of `keys`.
     public func askHistory(
         _ keys: [RecordKeys], pinned: [PinnedVersions] = [],
         then answer: @escaping @Sendable ([HistoryAnswer]) -> Void
     ) {
-        workers.withLock { $0?.lookups.ask(keys.map(\.request), pinned: pinned, then: answer) }
+        workers.withLock { $0?.lookups.ask(keys, pinned: pinned, then: answer) }
     }
 
     func merge(_ counts: inout ReportCounts) { counters.merge(&counts) }

@@ -13,6 +13,9 @@ public struct GatewaySettings: Sendable {
     public var idsMax = LedgerLimits.idsDefault
     /// Open holds at once; more are refused as OVERLOADED.
     public var holdsMax = HoldLimits.openDefault
+    /// What a hold that does not say is charged when its lease ends without a report. A hold of an amount knows no
+    /// input and no estimate: for these two it is released.
+    public var orphanPolicy = HoldOrphan.release
     /// Bytes staged for the journal above which connections are not read until it has caught up.
     public var stagedBytesMax = 64 << 20
     /// The size of a journal segment.

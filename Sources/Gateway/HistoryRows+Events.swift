@@ -64,6 +64,7 @@ extension HistoryRows {
             try tell(
                 EventType.holdExpired, about: hold.path,
                 ["hold_id": .string(hold.id.text), "released": credits(hold.amount)], place, to: &writer)
+        case .holdOrphaned(let orphaned): try addEvents(of: orphaned, place, to: &writer)
         case .budgetCrossed(let crossed): try addEvents(of: crossed, place, to: &writer)
         case .accountChanged(let changed):
             try tell(
@@ -89,7 +90,33 @@ extension HistoryRows {
         if charge.state == .parked {
             return try tell(EventType.parked, of: charge, nil, place, to: &writer)
         }
+        if let orphan = charge.orphan {
+            let record = try RecordContent.read(charge.content)
+            try tell(
+                EventType.corrected, about: record.account,
+                [
+                    "request_id": .string(record.requestID.text), "hold_id": .string(record.holdID.text),
+                    "provider": .string(record.provider.text), "model": .string(record.model.text),
+                    "orphan_charge": credits(orphan.charge), "charge": credits(charge.charge),
+                    "given_back": credits(charge.givenBack),
+                ], place, to: &writer)
+        }
         if charge.charge > 0 { try noteLowered(by: charge, place, to: &writer) }
+    }
+
+    private mutating func addEvents(
+        of orphaned: OrphanedEntry, _ place: Place, to writer: inout HistoryWriter
+    ) throws {
+        let charge = orphaned.charge
+        let record = try RecordContent.read(charge.content)
+        try tell(
+            EventType.holdExpired, about: record.account,
+            [
+                "hold_id": .string(record.holdID.text), "released": credits(charge.holdReleased),
+                "orphan_policy": .string(orphaned.policy.name), "charge": credits(charge.charge),
+                "balance": credits(charge.balanceAfter),
+            ], place, to: &writer)
+        try noteLowered(by: charge, place, to: &writer)
     }
 
     private mutating func addEvents(of grant: GrantEntry, _ place: Place, to writer: inout HistoryWriter)

@@ -46,7 +46,7 @@ public enum TransactionKind {
 struct HistoryRows: ~Copyable {
     /// A flag of an outcome that released a hold.
     static let settlesHold: UInt32 = 4
-    /// A flag of an outcome that named a hold whose lease was over.
+    /// A flag of an outcome that named a hold whose lease was over. Flags 16 and 32 are the store's.
     static let holdExpired: UInt32 = 8
 
     var details = BytePacker(capacity: 512)
@@ -85,6 +85,9 @@ struct HistoryRows: ~Copyable {
             case .held(let hold): try add(hold, place, to: &writer)
             case .holdEnded(let end): try add(end, place, to: &writer)
             case .holdChanged(let change): try add(change, place, to: &writer)
+            case .holdOrphaned(let orphaned):
+                try add(
+                    orphaned.charge, place, orphanedBy: orphaned.policy, state: .charged, to: &writer)
             case .budgetSet(let budget): try add(budget, place, to: &writer)
             case .budgetCrossed(let crossed): try add(crossed, place, to: &writer)
             case .accountMoved(let moved): try add(moved, place, to: &writer)
@@ -103,8 +106,8 @@ struct HistoryRows: ~Copyable {
     }
 
     private mutating func add(
-        _ entry: ChargeEntry, _ place: Place, end: ParkedEndEntry? = nil, state: UsageState,
-        to writer: inout HistoryWriter
+        _ entry: ChargeEntry, _ place: Place, end: ParkedEndEntry? = nil,
+        orphanedBy policy: OrphanPolicy? = nil, state: UsageState, to writer: inout HistoryWriter
     ) throws {
         let record = try RecordContent.read(entry.content)
         var row = HistoryUsage()
@@ -129,6 +132,8 @@ struct HistoryRows: ~Copyable {
         row.figures.flags =
             (entry.standardTierUsed ? 1 : 0) | (record.quoteToken.isEmpty ? 0 : 2)
             | (entry.hold == nil ? 0 : Self.settlesHold) | (entry.holdExpired ? Self.holdExpired : 0)
+            | (policy == nil ? 0 : UsageFigures.isOrphan)
+            | (entry.orphan == nil ? 0 : UsageFigures.correctsOrphan)
         row.account = record.account
         row.requestID = record.requestID
         row.provider = record.provider
@@ -141,8 +146,9 @@ struct HistoryRows: ~Copyable {
         row.tier = entry.tier
         if entry.wallet != entry.account { row.wallet = record.account[0..<entry.walletPathCount] }
         extra.clear()
-        OutcomeDetails.append(entry, end: end, to: &extra)
+        OutcomeDetails.append(entry, end: end, orphanedBy: policy, to: &extra)
         row.extra = extra.view
+        row.holdKey = entry.hold ?? entry.orphan?.hold
         row.settles = end?.parkedSequence ?? 0
         try writer.add(row)
     }
@@ -228,7 +234,9 @@ struct HistoryRows: ~Copyable {
 
     private mutating func add(_ entry: HoldOpenedEntry, _ place: Place, to writer: inout HistoryWriter) throws
     {
-        setHoldDetails(entry.id, amount: entry.amount, expiresAt: entry.expiresAt)
+        setHoldDetails(
+            entry.id, amount: entry.amount, expiresAt: entry.expiresAt,
+            orphan: entry.orphan == .release ? nil : (entry.orphan, entry.orphanCharge))
         try write(credit(place), account: entry.path, kind: TransactionKind.holdOpened, to: &writer)
     }
 
@@ -242,8 +250,10 @@ struct HistoryRows: ~Copyable {
     private mutating func add(_ entry: HoldEndedEntry, _ place: Place, to writer: inout HistoryWriter) throws
     {
         setHoldDetails(entry.id, amount: entry.amount, reason: entry.reason)
+        var row = credit(place)
+        row.holdKey = entry.key
         try write(
-            credit(place), account: entry.path,
+            row, account: entry.path,
             kind: entry.state == .voided ? TransactionKind.holdVoided : TransactionKind.holdExpired,
             to: &writer)
     }
@@ -276,12 +286,26 @@ struct HistoryRows: ~Copyable {
     }
 
     private mutating func setHoldDetails(
-        _ id: ByteView, amount: Int64, expiresAt: Timestamp? = nil, reason: ByteView = ByteView()
+        _ id: ByteView, amount: Int64, expiresAt: Timestamp? = nil, reason: ByteView = ByteView(),
+        orphan: (policy: OrphanPolicy, charge: Int64)? = nil
     ) {
         var object: JSONObject = ["hold_id": .string(id.text), "held": .string(Nanocredits(amount).text)]
         if let expiresAt { object["expires_at"] = .string(expiresAt.text) }
         if !reason.isEmpty { object["reason"] = .string(reason.text) }
+        if let orphan {
+            object["orphan_policy"] = .string(orphan.policy.name)
+            object["orphan_charge"] = .string(Nanocredits(orphan.charge).text)
+        }
         setDetails(object)
+    }
+
+    /// What a row about a hold says that it keeps, in nanocredits; 0 where that cannot be read.
+    static func held(in details: String) -> Int64 {
+        do throws(JSONError) {
+            return try JSONNode(parsing: Array(details.utf8), bytesMax: 1 << 20).field("held").credits().count
+        } catch {
+            return 0
+        }
     }
 
     /// The details of a row: an object with the administrator's metadata in it, as it was given.

@@ -4,6 +4,7 @@ import Bytes
 import Journal
 import Ledger
 import Platform
+import Pricing
 import Store
 import Synchronization
 
@@ -102,7 +103,7 @@ final class HistoryWorker {
 /// Answers questions about ids that memory no longer holds, on its own thread.
 final class HistoryLookups: Sendable {
     private struct Question {
-        var keys: [Hash128]
+        var keys: [RecordKeys]
         var pinned: [PinnedVersions]
         var answer: @Sendable ([HistoryAnswer]) -> Void
     }
@@ -111,21 +112,23 @@ final class HistoryLookups: Sendable {
     private let isStopping = Atomic<Bool>(false)
     private let wakeup = Wakeup()
     private let history: HistoryStore
+    private let keyMaker: KeyMaker
     private let loadBook: @Sendable (PinnedVersions) -> Void
     private let onFatal: @Sendable (StoreError) -> Void
 
     /// - Parameter loadBook: makes a book that a quote has pinned, for the record that waits for it.
     init(
-        _ history: HistoryStore, loadBook: @escaping @Sendable (PinnedVersions) -> Void,
+        _ history: HistoryStore, _ keyMaker: KeyMaker, loadBook: @escaping @Sendable (PinnedVersions) -> Void,
         onFatal: @escaping @Sendable (StoreError) -> Void
     ) {
         self.history = history
+        self.keyMaker = keyMaker
         self.loadBook = loadBook
         self.onFatal = onFatal
     }
 
     func ask(
-        _ keys: [Hash128], pinned: [PinnedVersions],
+        _ keys: [RecordKeys], pinned: [PinnedVersions],
         then answer: @escaping @Sendable ([HistoryAnswer]) -> Void
     ) {
         questions.withLock { $0.append(Question(keys: keys, pinned: pinned, answer: answer)) }
@@ -159,10 +162,47 @@ final class HistoryLookups: Sendable {
 
     private func answer(_ asked: [Question]) throws(StoreError) {
         for versions in Set(asked.flatMap(\.pinned)) { loadBook(versions) }
-        var found = try history.outcomes(asked.flatMap(\.keys))[...]
+        let keys = asked.flatMap(\.keys)
+        var answers = try history.outcomes(keys.map(\.request)).map { HistoryAnswer($0) }
+        // The ends of holds are looked for where a report names one and is new, and where only a hold is asked about.
+        let unknown = keys.indices.filter { index in
+            guard keys[index].isAboutHold else { return false }
+            if keys[index].request == keys[index].hold { return true }
+            if case .neverSeen = answers[index] { return true }
+            return false
+        }
+        if !unknown.isEmpty {
+            let ends = try history.holdEnds(unknown.map { keys[$0].hold })
+            for (index, end) in zip(unknown, ends) {
+                if let end { answers[index] = .holdEnded(PastHold(end, keyMaker)) }
+            }
+        }
+        var left = answers[...]
         for question in asked {
-            question.answer(found.prefix(question.keys.count).map { HistoryAnswer($0) })
-            found = found.dropFirst(question.keys.count)
+            question.answer(Array(left.prefix(question.keys.count)))
+            left = left.dropFirst(question.keys.count)
+        }
+    }
+}
+
+extension PastHold {
+    /// How a hold ended, from the row that ended it.
+    init(_ end: StoredHoldEnd, _ keys: KeyMaker) {
+        switch end {
+        case .credit(let row):
+            self.init(
+                row.kind == TransactionKind.holdVoided ? .voided : .expired, sequence: row.sequence)
+            amount = HistoryRows.held(in: row.details)
+        case .usage(let row) where row.figures.flags & UsageFigures.isOrphan != 0:
+            self.init(.expired, sequence: row.figures.sequence)
+            orphanCharge = row.figures.charge
+            let (tokens, overflow) = row.figures.counts.inputTokens.addingReportingOverflow(
+                row.figures.counts.outputTokens)
+            orphanTokens = overflow ? .max : tokens
+            account = row.account.withView { keys.account($0) }
+            wallet = row.wallet.withView { keys.account($0) }
+            source = CredentialSource(rawValue: row.figures.credentialSource) ?? .platform
+        case .usage(let row): self.init(.settled, sequence: row.figures.sequence)
         }
     }
 }

@@ -27,6 +27,7 @@ extension Lane {
         signing.append(byte: terms.policy.rawValue)
         signing.append(terms.leaseMilliseconds)
         signing.append(prefixed: tags)
+        if let orphan = terms.orphanPolicy { signing.append(byte: orphan.rawValue) }
         if let amount = terms.amount {
             signing.append(amount)
         } else {
@@ -60,6 +61,7 @@ extension Lane {
     ) -> HoldDecision {
         if let fault = prepared.fault { return refused(fault) }
         if let closed = gateway.admissionFault() { return refused(closed) }
+        let terms = withOrphanPolicy(terms)
         let decision: HoldDecision
         if record.eventTime.microseconds <= 0, terms.amount == nil {
             var record = record
@@ -91,20 +93,53 @@ extension Lane {
         }
     }
 
-    /// Prolongs a hold, and grows it where asked.
+    /// What a request does not say is set for all.
+    @inline(__always)
+    private func withOrphanPolicy(_ terms: HoldTerms) -> HoldTerms {
+        if terms.orphanPolicy != nil { return terms }
+        var terms = terms
+        let policy = gateway.settings.orphanPolicy
+        terms.orphanPolicy = terms.amount != nil && policy.needsUsage ? .release : policy
+        return terms
+    }
+
+    /// The keys that history is asked about a hold by; nil where the path is none.
+    public func keys(ofHold id: ByteView, account: ByteView) -> RecordKeys? {
+        do throws(AccountPath.Fault) {
+            let found = try ledger.holdKeys(account: account, id: id)
+            var keys = RecordKeys.none
+            keys.organisation = found.organisation
+            keys.account = found.account
+            keys.hold = found.hold
+            // No report has this key, so the answer is about the hold.
+            keys.request = found.hold
+            return keys
+        } catch {
+            return nil
+        }
+    }
+
+    /// Prolongs a hold, and grows it where asked. See `void` for `history`.
     public mutating func extend(
-        _ id: ByteView, account: ByteView, leaseMilliseconds: Int64, amount: Int64?
+        _ id: ByteView, account: ByteView, leaseMilliseconds: Int64, amount: Int64?,
+        history: HistoryAnswer = .notAsked
     ) -> HoldDecision {
         onHold(id, account: account) { lane, keys in
             lane.ledger.extend(
-                keys, leaseMilliseconds: leaseMilliseconds, amount: amount, now: lane.now, mark: &lane.mark)
+                keys, leaseMilliseconds: leaseMilliseconds, amount: amount, now: lane.now, history: history,
+                mark: &lane.mark)
         }
     }
 
     /// Releases a hold without a charge.
-    public mutating func void(_ id: ByteView, account: ByteView, reason: ByteView) -> HoldDecision {
+    ///
+    /// - Parameter history: what history said of a hold that was refused as unknown: memory forgets how holds
+    ///   ended, and the answer then says what became of it.
+    public mutating func void(
+        _ id: ByteView, account: ByteView, reason: ByteView, history: HistoryAnswer = .notAsked
+    ) -> HoldDecision {
         onHold(id, account: account) { lane, keys in
-            lane.ledger.void(keys, reason: reason, now: lane.now, mark: &lane.mark)
+            lane.ledger.void(keys, reason: reason, now: lane.now, history: history, mark: &lane.mark)
         }
     }
 
@@ -137,5 +172,20 @@ extension Lane {
         var refusal = refusal
         refusal.affordableOutputTokens = Int64(clamping: tokens)
         return refusal
+    }
+}
+
+extension HoldDecision {
+    /// It was refused because memory does not know the hold; history may.
+    public var isUnknownHold: Bool {
+        guard case .refused(let refusal) = self else { return false }
+        return refusal.reason == .holdNotFound && refusal.field == .holdID
+    }
+}
+
+extension Lane {
+    /// Whether a prepared record names a hold that memory does not know, neither open nor ended.
+    public func isUnknownHold(_ prepared: PreparedReport) -> Bool {
+        prepared.fault == nil && prepared.keys.isAboutHold && !ledger.knowsHold(prepared.keys)
     }
 }

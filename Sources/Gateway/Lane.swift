@@ -165,6 +165,9 @@ public struct Lane: ~Copyable {
     }
 
     /// Decides a prepared record. Allocates nothing.
+    ///
+    /// - Returns: `.askHistory` only for a record that names a hold which memory does not know, and only while
+    ///   history was not asked.
     public mutating func decide(
         _ record: UsageRecord, _ prepared: PreparedReport, history: HistoryAnswer = .notAsked
     ) -> ReportDecision {
@@ -197,6 +200,8 @@ public struct Lane: ~Copyable {
             counts.count(refusal: refusal.reason)
             return .refused(refusal)
         case .askHistory:
+            // Memory does not know the hold: whoever called asks, and decides again.
+            if !record.holdID.isEmpty, case .notAsked = history { return decision }
             // The record left memory between preparing and deciding it: a moment later it is known.
             counts.count(refusal: .overloaded)
             return .refused(Refusal(.overloaded))

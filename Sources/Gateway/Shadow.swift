@@ -132,7 +132,10 @@ struct ShadowLane {
         let cell = shadow.cell(source, tierSlot: tierSlot, providerSlot: providerSlot)
         if cells[cell].records == 0 { touched.append(cell) }
         cells[cell].records += 1
-        cells[cell].liveFee += Int128(receipt.charge) + Int128(receipt.allowanceUsed)
+        // Of a late report the end of its hold's lease had charged a part, or more than it.
+        cells[cell].liveFee +=
+            Int128(receipt.charge) + Int128(receipt.allowanceUsed) + Int128(receipt.orphanCharge)
+            - Int128(receipt.givenBack)
         let outcome =
             shadow.repricesBase
             ? shadow.book.price(record, tierSlot: tierSlot)

@@ -65,6 +65,9 @@ struct HoldAudit {
             open[Name(Array(hold.path), Array(hold.id))] = hold.amount
         case .holdChanged(let hold): open[Name(Array(hold.path), Array(hold.id))] = hold.amount
         case .holdEnded(let hold): open[Name(Array(hold.path), Array(hold.id))] = nil
+        case .holdOrphaned(let orphaned):
+            let record = try RecordContent.read(orphaned.charge.content)
+            open[Name(Array(record.account), Array(record.holdID))] = nil
         case .charged(let charge) where charge.hold != nil:
             let record = try RecordContent.read(charge.content)
             open[Name(Array(record.account), Array(record.holdID))] = nil
@@ -119,10 +122,12 @@ struct BudgetAudit {
     /// - Parameters:
     ///   - account: its path then.
     ///   - isSettlement: of a parked record, whose tokens and request were counted before.
+    ///   - orphan: the charge that a late report corrects, which counted the request and some tokens.
     ///   - current: what an account is called now that was called so then.
     mutating func add(
         _ account: [UInt8], provider: String, model: String, charge: Int64, tokens: Int64, isSettlement: Bool,
-        at time: Timestamp, shard: Int, sequence: UInt64, current: ([UInt8]) -> [UInt8]
+        corrects orphan: OrphanLink? = nil, at time: Timestamp, shard: Int, sequence: UInt64,
+        current: ([UInt8]) -> [UInt8]
     ) {
         guard !budgets.isEmpty else { return }
         var path = account[...]
@@ -135,8 +140,8 @@ struct BudgetAudit {
                 else { continue }
                 switch budget.terms.metric {
                 case .cost: sums[index] += Int128(charge)
-                case .tokens: sums[index] += isSettlement ? 0 : Int128(tokens)
-                case .requests: sums[index] += isSettlement ? 0 : 1
+                case .tokens: sums[index] += isSettlement ? 0 : max(0, Int128(tokens - (orphan?.tokens ?? 0)))
+                case .requests: sums[index] += isSettlement || orphan != nil ? 0 : 1
                 }
             }
             guard let slash = path.lastIndex(of: UInt8(ascii: "/")) else { return }

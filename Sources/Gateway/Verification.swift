@@ -384,11 +384,15 @@ private struct Auditor {
                     charge: row.figures.charge,
                     tokens: row.figures.counts.inputTokens + row.figures.counts.outputTokens,
                     isSettlement: row.figures.state == .settled,
+                    corrects: row.figures.flags & UsageFigures.correctsOrphan == 0
+                        ? nil : try row.extra.withView { try OutcomeDetails(reading: $0) }.orphan,
                     at: Timestamp(microseconds: row.figures.recordedAt), shard: Int(row.figures.shard),
                     sequence: row.figures.sequence
                 ) { [moves] in moves.current($0, afterLSN: row.figures.lsn) }
             }
             switch row.figures.state {
+            // The charge of an orphan has no request id of its own: that its hold ended once is what holds check.
+            case .charged where row.figures.flags & UsageFigures.isOrphan != 0: break
             case .charged: outcomes.append(row.figures.idKey)
             case .parked:
                 outcomes.append(row.figures.idKey)
@@ -421,6 +425,7 @@ private struct Auditor {
         case .parkedSettled(let end), .parkedDiscarded(let end):
             try add(end.charge, lsn: lsn)
             parked.end(UInt16(shard), end.parkedSequence, key: end.charge.key)
+        case .holdOrphaned(let orphaned): try add(orphaned.charge, lsn: lsn)
         case .granted(let grant):
             balances[current(Array(grant.path), lsn), default: 0] += Int128(grant.amount)
         case .grantEnded(let ended):
@@ -428,7 +433,7 @@ private struct Auditor {
         case .deducted(let deducted):
             balances[current(Array(deducted.path), lsn), default: 0] -= Int128(deducted.amount)
         case .accountOpened, .accountChanged, .accountMoved, .noted: break
-        // A hold moves nothing.
+        // A hold moves nothing but for its orphan's charge.
         case .held, .holdEnded, .holdChanged, .budgetSet, .budgetCrossed: break
         }
     }
@@ -440,13 +445,14 @@ private struct Auditor {
         switch entry {
         case .charged(let found): (charge, isSettlement) = (found, false)
         case .parkedSettled(let end): (charge, isSettlement) = (end.charge, true)
+        case .holdOrphaned(let orphaned): (charge, isSettlement) = (orphaned.charge, false)
         default: return
         }
         let record = try RecordContent.read(charge.content)
         budgets.add(
             Array(record.account), provider: record.provider.text, model: record.model.text,
             charge: charge.charge, tokens: record.usage.inputTokens + record.usage.outputTokens,
-            isSettlement: isSettlement, at: time, shard: shard, sequence: sequence
+            isSettlement: isSettlement, corrects: charge.orphan, at: time, shard: shard, sequence: sequence
         ) { [moves] in moves.current($0, afterLSN: lsn) }
     }
 

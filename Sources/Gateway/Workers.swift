@@ -27,7 +27,7 @@ final class Workers: Sendable {
     init(_ gateway: Gateway) throws {
         self.gateway = gateway
         let logger = gateway.logger
-        lookups = HistoryLookups(gateway.history) { [unowned gateway] versions in
+        lookups = HistoryLookups(gateway.history, gateway.ledger.keys) { [unowned gateway] versions in
             gateway.makePinned(versions)
         } onFatal: {
             Gateway.end(logger, $0)

@@ -95,6 +95,9 @@ public struct ChunkReader: Sendable {
             case .holdChanged:
                 let (time, entry) = try fields.holdChanged()
                 return (time, .holdChanged(entry))
+            case .holdOrphaned:
+                let (time, entry) = try fields.orphaned()
+                return (time, .holdOrphaned(entry))
             case .budgetSet:
                 let (time, entry) = try fields.budgetSet()
                 return (time, .budgetSet(entry))

@@ -2,8 +2,10 @@
 //
 //      held        time | account | wallet | its path's bytes | key | digest | amount | lease end | words | tokens
 //                  | provider | model (hashes) | account's path | id
+//                  | if it says what for, or charges its orphan: orphan policy | orphan charge | what for (HoldUse)
 //      hold ended  time | key | cause | amount | account's path | id | reason
 //      hold changed  time | key | amount | lease end | account's path | id
+//      orphaned    orphan policy | the fields of a charge
 
 import Bytes
 import Pricing
@@ -27,8 +29,36 @@ public struct HoldOpenedEntry: Sendable {
     public var model: UInt64 = 0
     public var path = ByteView()
     public var id = ByteView()
+    /// What the end of its lease charges if no report has come, in nanocredits.
+    public var orphan = OrphanPolicy.release
+    public var orphanCharge: Int64 = 0
+    /// See `HoldUse`.
+    var use = ByteView()
 
     public init() {}
+}
+
+/// A hold whose lease ended without a report: released, and charged by its policy in one step. The charge's key is the
+/// hold's, its record names the hold and has the usage that was estimated.
+public struct OrphanedEntry: Sendable {
+    public var policy = OrphanPolicy.fullHold
+    public var charge = ChargeEntry()
+
+    public init() {}
+}
+
+/// What the end of a hold's lease charged, where the report comes after all. Amounts are in nanocredits.
+public struct OrphanLink: Hashable, Sendable, BitwiseCopyable {
+    /// The hold's key.
+    public var hold: Hash128
+    /// The entry that charged it.
+    public var sequence: UInt64
+    /// What of it stands: less what was refunded. Of a report that is parked all of it.
+    public var charge: Int64
+    /// What budgets on tokens counted of it.
+    public var tokens: Int64
+    /// The wallet that paid.
+    public var wallet: UInt32
 }
 
 /// A hold released without a charge.
@@ -67,7 +97,8 @@ extension BytePacker {
     mutating func append(time: Timestamp, _ entry: HoldOpenedEntry) {
         let start = count
         // A head, five fixed words, ten numbers and a byte, beside the texts.
-        append(bytesMax: entry.path.count + entry.id.count + 64 + 12 * BytePacker.numberBytesMax) { packer in
+        let bytesMax = entry.path.count + entry.id.count + entry.use.count + 64
+        append(bytesMax: bytesMax + 14 * BytePacker.numberBytesMax) { packer in
             packer.append(byte: 0)
             packer.append(byte: 0)
             packer.append(byte: EntryKind.held.rawValue)
@@ -86,8 +117,29 @@ extension BytePacker {
             packer.append(fixed: entry.model)
             packer.append(prefixed: entry.path)
             packer.append(prefixed: entry.id)
+            if entry.orphan == .release, entry.use.isEmpty { return }
+            packer.append(byte: entry.orphan.rawValue)
+            packer.append(UInt64(entry.orphanCharge))
+            packer.append(prefixed: entry.use)
         }
         endEntry(from: start)
+    }
+
+    mutating func append(time: Timestamp, _ entry: OrphanedEntry) {
+        let start = beginEntry(.holdOrphaned)
+        append(byte: entry.policy.rawValue)
+        append(bytesMax: Self.bytesMax(entry.charge)) { packer in
+            Self.append(time: time, entry.charge, to: &packer)
+        }
+        endEntry(from: start)
+    }
+
+    mutating func append(_ link: OrphanLink) {
+        append(key: link.hold)
+        append(link.sequence)
+        append(UInt64(link.charge))
+        append(UInt64(link.tokens))
+        append(link.wallet)
     }
 
     mutating func append(time: Timestamp, _ entry: HoldEndedEntry) {
@@ -143,8 +195,50 @@ extension ByteUnpacker {
             throw UnpackingError(offset: countAt)
         }
         entry.walletPathCount = Int(pathCount)
+        if !isAtEnd {
+            (entry.orphan, entry.orphanCharge) = try orphan(of: entry.amount)
+            entry.use = try prefixed()
+            _ = try HoldUse(reading: entry.use)
+        }
         try end()
         return (time, entry)
+    }
+
+    /// The orphan policy of a hold, and what it charges.
+    mutating func orphan(of amount: Int64) throws(UnpackingError) -> (OrphanPolicy, Int64) {
+        let at = offset
+        guard let policy = OrphanPolicy(rawValue: try byte()) else { throw UnpackingError(offset: at) }
+        let charge = try self.amount()
+        guard charge <= amount, policy != .release || charge == 0 else { throw UnpackingError(offset: at) }
+        return (policy, charge)
+    }
+
+    mutating func orphaned() throws(UnpackingError) -> (Timestamp, OrphanedEntry) {
+        var entry = OrphanedEntry()
+        let at = offset
+        guard let policy = OrphanPolicy(rawValue: try byte()), policy != .release else {
+            throw UnpackingError(offset: at)
+        }
+        entry.policy = policy
+        let (time, charge) = try charge()
+        entry.charge = charge
+        guard charge.state == .charged, charge.hold == charge.key, charge.orphan == nil,
+            charge.charge <= charge.holdReleased
+        else { throw UnpackingError(offset: at) }
+        return (time, entry)
+    }
+
+    mutating func orphanLink() throws(UnpackingError) -> OrphanLink {
+        let hold = try key()
+        let sequence = try unsigned()
+        let at = offset
+        let charge = try amount()
+        let tokens = try amount()
+        guard charge <= HoldLimits.amountMax, tokens <= RememberedOrphan.tokensMax else {
+            throw UnpackingError(offset: at)
+        }
+        return OrphanLink(
+            hold: hold, sequence: sequence, charge: charge, tokens: tokens, wallet: try unsigned32())
     }
 
     mutating func holdEnded() throws(UnpackingError) -> (Timestamp, HoldEndedEntry) {

@@ -38,11 +38,11 @@ extension BytePacker {
         endEntry(from: start)
     }
 
-    /// What the fields of a charge take at the most: a head, four fixed words and at most seventeen numbers,
+    /// What the fields of a charge take at the most: a head, six fixed words and at most twenty-one numbers,
     /// beside the texts.
     static func bytesMax(_ entry: ChargeEntry) -> Int {
-        entry.tier.count + entry.draws.bytes.count + entry.content.count + 64
-            + 24 * BytePacker.numberBytesMax
+        entry.tier.count + entry.draws.bytes.count + entry.content.count + 80
+            + 28 * BytePacker.numberBytesMax
     }
 
     @inline(__always)
@@ -53,6 +53,7 @@ extension BytePacker {
         if entry.allowanceUsed != 0 { flags |= 8 }
         if entry.hold != nil { flags |= 16 }
         if entry.holdExpired { flags |= 32 }
+        if entry.orphan != nil { flags |= 64 }
         packer.append(byte: flags)
         packer.append(time.microseconds)
         packer.append(entry.account)
@@ -81,6 +82,14 @@ extension BytePacker {
             packer.append(fixed: hold.low)
             packer.append(fixed: hold.high)
             packer.append(UInt64(entry.holdReleased))
+        }
+        if let orphan = entry.orphan {
+            packer.append(fixed: orphan.hold.low)
+            packer.append(fixed: orphan.hold.high)
+            packer.append(orphan.sequence)
+            packer.append(UInt64(orphan.charge))
+            packer.append(UInt64(orphan.tokens))
+            packer.append(orphan.wallet)
         }
         packer.append(entry.balanceAfter)
         packer.append(UInt64(entry.draws.count))
@@ -215,7 +224,7 @@ extension ByteUnpacker {
     /// Reads the fields of a charge.
     mutating func charge() throws(UnpackingError) -> (Timestamp, ChargeEntry) {
         var entry = ChargeEntry()
-        let flags = try flags(max: 63)
+        let flags = try flags(max: 127)
         entry.state = flags & 1 == 0 ? .charged : .parked
         entry.standardTierUsed = flags & 2 != 0
         let time = try timestamp()
@@ -253,6 +262,12 @@ extension ByteUnpacker {
             entry.holdReleased = try amount()
         }
         entry.holdExpired = flags & 32 != 0
+        if flags & 64 != 0 {
+            let at = offset
+            entry.orphan = try orphanLink()
+            // Only a report that comes after the lease, and releases nothing, meets an orphan.
+            guard entry.holdExpired, entry.hold == nil else { throw UnpackingError(offset: at) }
+        }
         entry.balanceAfter = try signed()
         entry.draws = try packedDraws()
         entry.content = try bytes(view.count - offset)

@@ -3,8 +3,10 @@
 //      parked sequence | flags | reason | actor | the fields of a charge
 //
 //      extra:  draws: count, then grant and amount of each
-//              | for an end: parked sequence, flags, reason, actor
-//              | for what settled a hold: 0, which is no sequence, and what the hold had kept
+//              | for an end: parked sequence, flags, reason, actor, and the link to an orphan's charge if there is one
+//              | for what settled a hold: 0, which is no sequence, and what the hold had kept; for the charge of its
+//                orphan the policy behind that
+//              | for what corrects an orphan's charge: 0, 0, 0, which is no policy, and the link
 
 import Bytes
 import Pricing
@@ -43,6 +45,10 @@ public struct OutcomeDetails: Hashable, Sendable {
     public var end: ParkedEnd?
     /// What the hold that this settled had kept, in nanocredits; nil without, and where it was not written down.
     public var holdReleased: Int64?
+    /// For the charge of an orphan, the policy that said what is charged.
+    public var orphanPolicy: OrphanPolicy?
+    /// For a report that came after all, the charge that it corrects.
+    public var orphan: OrphanLink?
 
     /// What a settlement or a discard says of the parked record that it ends.
     public struct ParkedEnd: Hashable, Sendable {
@@ -54,15 +60,25 @@ public struct OutcomeDetails: Hashable, Sendable {
 
     /// Appends the details of a charge; nothing where no grant paid and nothing ends. What ends a parked record
     /// settles no hold: the report that parked it did.
-    public static func append(_ charge: ChargeEntry, end: ParkedEndEntry? = nil, to packer: inout BytePacker)
-    {
-        guard charge.draws.count > 0 || end != nil || charge.hold != nil else { return }
+    public static func append(
+        _ charge: ChargeEntry, end: ParkedEndEntry? = nil, orphanedBy policy: OrphanPolicy? = nil,
+        to packer: inout BytePacker
+    ) {
+        guard charge.draws.count > 0 || end != nil || charge.hold != nil || charge.orphan != nil else {
+            return
+        }
         packer.append(UInt64(charge.draws.count))
         packer.append(bytes: charge.draws.bytes)
         guard let end else {
             if charge.hold != nil {
                 packer.append(UInt64(0))
                 packer.append(UInt64(charge.holdReleased))
+                if let policy { packer.append(byte: policy.rawValue) }
+            } else if let orphan = charge.orphan {
+                packer.append(UInt64(0))
+                packer.append(UInt64(0))
+                packer.append(byte: 0)
+                packer.append(orphan)
             }
             return
         }
@@ -70,6 +86,7 @@ public struct OutcomeDetails: Hashable, Sendable {
         packer.append(byte: end.isCorrected ? 1 : 0)
         packer.append(prefixed: end.reason)
         packer.append(prefixed: end.actor)
+        if let orphan = charge.orphan { packer.append(orphan) }
     }
 
     /// Reads details back; bytes of none are none.
@@ -82,13 +99,26 @@ public struct OutcomeDetails: Hashable, Sendable {
         if fields.isAtEnd { return }
         let parkedSequence = try fields.unsigned()
         if parkedSequence == 0 {
-            holdReleased = try fields.amount()
+            let released = try fields.amount()
+            if fields.isAtEnd {
+                holdReleased = released
+                return
+            }
+            let at = fields.offset
+            let word = try fields.byte()
+            if word == 0 {
+                orphan = try fields.orphanLink()
+            } else {
+                guard let policy = OrphanPolicy(rawValue: word) else { throw UnpackingError(offset: at) }
+                (holdReleased, orphanPolicy) = (released, policy)
+            }
             try fields.end()
             return
         }
         end = ParkedEnd(
             parkedSequence: parkedSequence, isCorrected: try fields.flags(max: 1) == 1,
             reason: try fields.prefixed().text, actor: try fields.prefixed().text)
+        if !fields.isAtEnd { orphan = try fields.orphanLink() }
         try fields.end()
     }
 }

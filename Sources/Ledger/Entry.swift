@@ -113,7 +113,7 @@ public struct ChargeEntry: Sendable {
     public var digest: UInt64 = 0
     /// Picodollars.
     public var baseCost: Int64 = 0
-    /// Nanocredits: what is owed, before the allowance. `charge = fee - allowanceUsed`.
+    /// Nanocredits: what is owed, before the allowance. `charge = fee - allowanceUsed`, less an orphan's charge.
     public var fee: Int64 = 0
     public var allowanceUsed: Int64 = 0
     /// The month whose allowance was used.
@@ -132,13 +132,27 @@ public struct ChargeEntry: Sendable {
     public var holdReleased: Int64 = 0
     /// The record named a hold whose lease was over.
     public var holdExpired = false
+    /// What the end of that lease had charged; nil where it charged nothing.
+    public var orphan: OrphanLink?
     /// What each grant paid.
     public var draws = PackedDraws()
     /// The record in its canonical form; see `RecordContent`.
     public var content = ByteView()
 
     public init() {}
-    public var charge: Int64 { fee - allowanceUsed }
+
+    /// What the wallet pays now: what is owed, less what the orphan of its hold was charged before.
+    public var charge: Int64 {
+        guard let orphan else { return fee - allowanceUsed }
+        return max(0, fee - allowanceUsed - orphan.charge)
+    }
+
+    /// What the orphan was charged beyond what is owed: the entry that follows gives it back, and the two are never
+    /// parted. Of what is parked nothing is owed yet, and nothing comes back.
+    public var givenBack: Int64 {
+        guard let orphan, state == .charged else { return 0 }
+        return max(0, orphan.charge - (fee - allowanceUsed))
+    }
 }
 
 /// Credit given.
@@ -248,6 +262,7 @@ public enum Entry: Sendable {
     case held(HoldOpenedEntry)
     case holdEnded(HoldEndedEntry)
     case holdChanged(HoldChangedEntry)
+    case holdOrphaned(OrphanedEntry)
     case budgetSet(BudgetSetEntry)
     case budgetCrossed(BudgetCrossedEntry)
     case accountMoved(AccountMovedEntry)
@@ -274,6 +289,7 @@ enum EntryKind: UInt8 {
     case holdChanged = 10
     case budgetSet = 11
     case budgetCrossed = 12
+    case holdOrphaned = 24
     case accountMoved = 28
 }
 

@@ -1,6 +1,7 @@
 // The open holds of one shard: found by key, and by which lease ends first.
 //
 //      rows     a slab, freed rows linked into a list; beside it their ids, which are seldom looked at
+//      pieces   what holds are for, in pieces of 60 bytes, each with the number of the next
 //      slots    key → row: linear probing, and removal moves back what was put off
 //      due      a binary heap of (lease end, row); each row knows its place in it, so one that ends
 //               early leaves at once and nothing stale is kept
@@ -11,12 +12,21 @@ import Bytes
 import CPlatform
 import Pricing
 
+/// A part of what a hold is for.
+struct HoldUsePiece: BitwiseCopyable {
+    static let bytesMax = 60
+    var bytes = InlineArray<60, UInt8>(repeating: 0)
+    var next = AccountRow.none
+}
+
 /// Open holds. Not thread-safe: the shard's lock guards it.
 @safe
 struct HoldTable: ~Copyable, @unchecked Sendable {
     private var rows = Slab<HoldRow>()
     private var ids = Slab<HoldID>()
+    private var pieces = Slab<HoldUsePiece>()
     private var firstFree = AccountRow.none
+    private var firstFreePiece = AccountRow.none
     private(set) var count = 0
 
     private var slots: UnsafeMutablePointer<UInt32>
@@ -84,11 +94,64 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     @inline(__always)
     private func home(_ key: Hash128) -> Int { Int(truncatingIfNeeded: key.low) & mask }
 
-    /// Adds a hold whose key is not there yet. O(1) expected, O(log n) for a lease shorter than others.
-    mutating func insert(_ row: HoldRow, id: ByteView) -> UInt32 {
+    /// Appends what a hold is for.
+    func appendUse(of number: UInt32, to packer: inout BytePacker) {
+        var left = Int(rows[number].useBytes)
+        var piece = rows[number].use
+        while left > 0 {
+            let count = min(left, HoldUsePiece.bytesMax)
+            unsafe withUnsafeBytes(of: pieces[piece].bytes) { buffer in
+                unsafe packer.append(
+                    bytes: ByteView(
+                        buffer.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self),
+                        count: count))
+            }
+            left -= count
+            piece = pieces[piece].next
+        }
+    }
+
+    /// Keeps what a hold is for. Returns its first piece.
+    private mutating func keep(_ use: ByteView) -> UInt32 {
+        var first = AccountRow.none
+        // The last piece first, so that each knows the next.
+        var end = use.count
+        while end > 0 {
+            let start = (end - 1) / HoldUsePiece.bytesMax * HoldUsePiece.bytesMax
+            let number: UInt32
+            if firstFreePiece == AccountRow.none {
+                number = pieces.append(HoldUsePiece())
+            } else {
+                number = firstFreePiece
+                firstFreePiece = pieces[number].next
+            }
+            pieces[number].next = first
+            unsafe withUnsafeMutableBytes(of: &pieces[number].bytes) { room in
+                unsafe room.copyMemory(from: use[start..<end].buffer)
+            }
+            first = number
+            end = start
+        }
+        return first
+    }
+
+    private mutating func freePieces(from first: UInt32) {
+        var piece = first
+        while piece != AccountRow.none {
+            let next = pieces[piece].next
+            pieces[piece].next = firstFreePiece
+            firstFreePiece = piece
+            piece = next
+        }
+    }
+
+    /// Adds a hold whose key is not there yet, for `use`. O(1) expected, O(log n) for a lease shorter than others.
+    mutating func insert(_ row: HoldRow, id: ByteView, use: ByteView) -> UInt32 {
         if (count + 1) * 2 > mask + 1 { grow() }
         var row = row
         row.place = UInt32(due.count)
+        row.useBytes = UInt16(use.count)
+        row.use = keep(use)
         let number: UInt32
         if firstFree == AccountRow.none {
             number = rows.append(row)
@@ -142,6 +205,7 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
             }
             position = (position + 1) & mask
         }
+        freePieces(from: rows[number].use)
         rows[number].next = firstFree
         firstFree = number
         count -= 1

@@ -40,7 +40,10 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         var sequence: UInt64
         var charge: Int64
         var hashHigh: UInt32
+        /// Of an outcome; for the end of a hold another word of its own.
         var eventSecond: UInt32
+
+        var isHold: Bool { hashHigh & 1 == 1 && charge > 1 }
 
         /// The lowest bit of the hash's high half says that nothing was charged; the charge then says
         /// whether that is open (0) or given up.
@@ -176,23 +179,26 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         guard let position = position(of: key) else { return nil }
         let row = unsafe row(position).pointee
         guard row.hashHigh & 1 == 1 else { return nil }
-        return RememberedHold(digest: row.digest, sequence: row.sequence, word: row.charge)
+        return RememberedHold(
+            digestWord: row.digest, sequence: row.sequence, word: row.charge, timeWord: row.eventSecond)
     }
 
     /// Puts another end in the place of the one that is remembered of a hold. False if none is.
     mutating func replace(_ key: Hash128, hold: RememberedHold) -> Bool {
         guard let position = position(of: key) else { return false }
         let row = unsafe row(position)
-        unsafe row.pointee.digest = hold.digest
+        unsafe row.pointee.digest = hold.digestWord
         unsafe row.pointee.sequence = hold.sequence
         unsafe row.pointee.charge = hold.word
+        unsafe row.pointee.eventSecond = hold.timeWord
         return true
     }
 
     /// Remembers the end of a hold that is not there yet. Its time keeps no report from being decided.
     mutating func insert(_ key: Hash128, hold: RememberedHold) {
         insert(
-            key, digest: hold.digest, sequence: hold.sequence, charge: hold.word, stateBit: 1, eventSecond: 0)
+            key, digest: hold.digestWord, sequence: hold.sequence, charge: hold.word, stateBit: 1,
+            eventSecond: hold.timeWord)
     }
 
     /// Puts another outcome in the place of the one that is remembered of an id. False if none is.
@@ -320,6 +326,8 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
             freeChunk(left)
             unsafe chunks[left] = nil
         }
+        // The end of a hold keeps no report from being decided.
+        if removed.isHold { return 0 }
         // The last second that fits stands for every later one too.
         return removed.eventSecond == .max ? .max : Int64(removed.eventSecond) * 1_000_000
     }

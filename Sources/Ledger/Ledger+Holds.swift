@@ -62,20 +62,34 @@ extension Ledger {
     }
 
     /// Prolongs a hold to `leaseMilliseconds` from now, and grows it to `amount` where one is given.
+    ///
+    /// - Parameter history: what history said of a hold that memory does not know, so that the refusal says how it
+    ///   ended.
     public func extend(
         _ holdKeys: HoldKeys, leaseMilliseconds: Int64, amount: Int64?, now: Timestamp,
-        mark: inout AnswerMark
+        history: HistoryAnswer = .notAsked, mark: inout AnswerMark
     ) -> HoldDecision {
         onShard(of: holdKeys, mark: &mark) {
-            $0.extend(holdKeys, leaseMilliseconds: leaseMilliseconds, amount: amount, now: now)
+            $0.extend(
+                holdKeys, leaseMilliseconds: leaseMilliseconds, amount: amount, now: now, history: history)
         }
     }
 
-    /// Releases a hold without a charge.
+    /// Whether a hold is open, or remembered to have ended.
+    public func knowsHold(_ keys: RecordKeys) -> Bool {
+        shards[shard(of: keys.organisation)].state.withLock {
+            $0.holds.find(keys.hold) != nil || $0.ids.hold(keys.hold) != nil
+        }
+    }
+
+    /// Releases a hold without a charge. See `extend` for `history`.
     public func void(
-        _ holdKeys: HoldKeys, reason: ByteView, now: Timestamp, mark: inout AnswerMark
+        _ holdKeys: HoldKeys, reason: ByteView, now: Timestamp, history: HistoryAnswer = .notAsked,
+        mark: inout AnswerMark
     ) -> HoldDecision {
-        onShard(of: holdKeys, mark: &mark) { $0.void(holdKeys, reason: reason, now: now) }
+        onShard(of: holdKeys, mark: &mark) {
+            $0.void(holdKeys, reason: reason, now: now, history: history)
+        }
     }
 
     private func onShard(
@@ -126,7 +140,8 @@ extension Ledger {
                                 id: state.holds.id(number).withView { Array($0) }, account: Array(account),
                                 wallet: Array(state.path(of: row.wallet)), source: row.source,
                                 policy: row.policy, amount: row.amount, openedAt: row.openedAt,
-                                expiresAt: row.expiresAt, sequence: row.sequence))
+                                expiresAt: row.expiresAt, sequence: row.sequence,
+                                orphanPolicy: row.orphan, orphanCharge: row.orphanCharge))
                     }
                 }
             }
@@ -143,6 +158,8 @@ extension Ledger {
                 figures.open += state.holds.count
                 figures.held += state.totals.held
                 figures.expired += state.expiredHolds
+                figures.orphaned += state.orphanedHolds
+                figures.orphanCharges += state.orphanCharges
                 state.holds.forEach { _, row in
                     figures.oldest = min(figures.oldest ?? row.openedAt, row.openedAt)
                 }
@@ -159,6 +176,9 @@ public struct HoldFigures: Hashable, Sendable {
     public var held: Int128 = 0
     /// Those whose lease ended, since this process began.
     public var expired = 0
+    /// Those of them that charged their orphan, and what they charged, in nanocredits.
+    public var orphaned = 0
+    public var orphanCharges: Int128 = 0
     /// When the oldest was opened.
     public var oldest: Timestamp?
 

@@ -34,6 +34,11 @@ public struct Receipt: Hashable, Sendable {
     public var holdReleased: Int64?
     /// The record named a hold whose lease was over: it was charged as a report.
     public var holdExpired = false
+    /// What the end of that lease had charged, as its hold's orphan policy said; 0 for nothing. `charge` is what
+    /// the usage cost beyond it.
+    public var orphanCharge: Int64 = 0
+    /// What the usage cost less than that, and was given back in the same step.
+    public var givenBack: Int64 = 0
     /// Why the record was parked; nil when it was charged.
     public var parkedReason: Reason?
 

@@ -115,6 +115,11 @@ public enum RecordContent {
         var tokens: Int64
     }
 
+    /// Input and output, at most `Int64.max`.
+    static func tokens(of usage: Usage) -> Int64 {
+        Int64(clamping: Int128(usage.inputTokens) + Int128(usage.outputTokens))
+    }
+
     /// Reads what budgets count, and nothing behind it.
     static func counted(in content: ByteView) throws(UnpackingError) -> Counted {
         var fields = ByteUnpacker(content)

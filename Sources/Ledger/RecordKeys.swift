@@ -47,6 +47,9 @@ public struct KeyMaker: Sendable {
         account(path, organisationCount: try AccountPath.firstSegmentCount(of: path))
     }
 
+    /// The key of a path that is within the grammar.
+    public func account(_ path: ByteView) -> Hash128 { KeyedHasher.hash(path, key: secret) }
+
     /// The key of a report's id. The organisation's hash is folded into the secret, so that the same id
     /// in two organisations is two ids.
     @inline(__always)

@@ -14,7 +14,7 @@ extension ShardState {
         if first == nil {
             switch history {
             case .notAsked: return .askHistory
-            case .neverSeen: break
+            case .neverSeen, .holdEnded: break
             case .seen(let outcome): first = outcome
             }
         }

@@ -14,6 +14,7 @@ extension ShardState {
     mutating func applyCharge(_ entry: ChargeEntry, time: Timestamp, eventTime: Timestamp) {
         takeCharge(entry, time: time)
         if budgetCount > 0 { countInBudgets(entry, time: time) }
+        if let orphan = entry.orphan { rememberSettled(orphan, sequence: sequence) }
         remember(
             entry.key,
             RememberedOutcome(
@@ -23,7 +24,7 @@ extension ShardState {
 
     /// Moves what a charge moves; what is remembered of its id is the caller's.
     @inline(__always)
-    mutating func takeCharge(_ entry: ChargeEntry, time: Timestamp) {
+    mutating func takeCharge(_ entry: ChargeEntry, time: Timestamp, holdEndsAs state: HoldState = .settled) {
         advance(to: time)
         let charge = entry.charge
         if charge > 0 {
@@ -43,7 +44,13 @@ extension ShardState {
             useAllowance(entry.allowanceUsed, of: entry.wallet, rule: entry.ruleNumber, month: entry.month)
         }
         if charge > 0 || entry.allowanceUsed > 0 { markDirty(entry.wallet) }
-        if let hold = entry.hold { endHold(hold, as: .settled) }
+        if let hold = entry.hold {
+            if state == .settled {
+                endHold(hold, as: .settled)
+            } else {
+                endHold(hold, as: state, orphan: checkedOrphan(of: entry), charge: charge)
+            }
+        }
     }
 
     /// Remembers what came of an id, and forgets the oldest that history holds where the bound is reached.

@@ -221,6 +221,11 @@ extension ShardState {
         var share = BudgetShare(
             cost: entry.charge, tokens: isSettlement ? 0 : parts.tokens, requests: isSettlement ? 0 : 1,
             provider: 0, model: 0)
+        if let orphan = entry.orphan, !isSettlement {
+            // The end of the lease counted the request, and the tokens that were estimated.
+            share.tokens = max(0, parts.tokens - orphan.tokens)
+            share.requests = 0
+        }
         if filteredBudgets > 0 {
             (share.provider, share.model) = (keys.name(parts.provider), keys.name(parts.model))
         }

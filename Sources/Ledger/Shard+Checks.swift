@@ -41,6 +41,7 @@ extension ShardState {
         }
         try check(entry.draws, paying: entry.charge, of: entry.wallet)
         if let hold = entry.hold { try check(hold: hold, releases: entry.holdReleased) }
+        if let orphan = entry.orphan { try check(orphan) }
         guard entry.allowanceUsed > 0 else { return }
         let used = allowanceUsed(of: entry.wallet, rule: entry.ruleNumber, month: entry.month)
         guard !used.addingReportingOverflow(entry.allowanceUsed).overflow else {

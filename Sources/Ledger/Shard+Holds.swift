@@ -55,6 +55,11 @@ extension ShardState {
                     expected: HoldLimits.leaseMax
                 ))
         }
+        let orphanPolicy = terms.orphanPolicy ?? .release
+        guard terms.amount == nil || !orphanPolicy.needsUsage else {
+            return .refused(
+                Refusal(.invalidArgument, field: .orphanPolicy, found: Int64(orphanPolicy.rawValue)))
+        }
         endExpiredGrants(of: wallet, time: time)
         let asked: Int64
         if let amount = terms.amount {
@@ -121,6 +126,16 @@ extension ShardState {
             entry.tokens = record.usage.inputTokens + record.usage.outputTokens
             (entry.provider, entry.model) = (share.provider, share.model)
         }
+        let orphan = orphanTerms(
+            orphanPolicy, amount: amount, record: terms.amount == nil ? record : nil, of: wallet,
+            tier: tier(standing.tier), book: book)
+        entry.orphan = orphanPolicy
+        entry.orphanCharge = orphan.charge
+        if terms.amount == nil || orphan.charge > 0 {
+            useBytes.clear()
+            orphan.use.append(hasCharge: orphan.charge > 0, to: &useBytes)
+            entry.use = useBytes.view
+        }
         // The request has the same bytes at hand, unless the account was found under another path.
         entry.path = accounts[account].hash == keys.account ? terms.account : path(of: account)
         entry.id = terms.holdID
@@ -130,17 +145,17 @@ extension ShardState {
         return .done(
             HoldReceipt(
                 state: .open, amount: amount, available: available(of: wallet), expiresAt: entry.expiresAt,
-                sequence: sequence, duplicate: false))
+                sequence: sequence, duplicate: false, orphanCharge: entry.orphanCharge))
     }
 
     /// Prolongs a hold, and grows it where asked.
     mutating func extend(
-        _ keys: HoldKeys, leaseMilliseconds: Int64, amount: Int64?, now: Timestamp
+        _ keys: HoldKeys, leaseMilliseconds: Int64, amount: Int64?, now: Timestamp, history: HistoryAnswer
     ) -> HoldDecision {
         let time = entryTime(now)
         expireHolds(until: time)
         let number: UInt32
-        switch openHold(keys) {
+        switch openHold(keys, history) {
         case .refused(let refusal): return .refused(refusal)
         case .open(let open): number = open
         }
@@ -159,8 +174,8 @@ extension ShardState {
         }
         if newAmount > row.amount, !accounts[row.wallet].unlimited {
             endExpiredGrants(of: row.wallet, time: time)
-            // A hold does not keep what it is for, so what only some of it could spend does not grow it.
-            let available = available(of: row.wallet, for: .unknown)
+            let use = use(of: number).record
+            let available = available(of: row.wallet, for: GrantUse(use))
             if newAmount - row.amount > available {
                 guard row.policy == .clip else {
                     return .refused(
@@ -183,7 +198,7 @@ extension ShardState {
         return .done(
             HoldReceipt(
                 state: .open, amount: newAmount, available: available(of: row.wallet), expiresAt: expiresAt,
-                sequence: sequence, duplicate: false))
+                sequence: sequence, duplicate: false, orphanCharge: holds[number].orphanCharge))
     }
 
     private mutating func stageHoldChange(
@@ -204,13 +219,15 @@ extension ShardState {
     }
 
     /// Releases a hold without a charge. Again, it is as it was.
-    mutating func void(_ keys: HoldKeys, reason: ByteView, now: Timestamp) -> HoldDecision {
+    mutating func void(
+        _ keys: HoldKeys, reason: ByteView, now: Timestamp, history: HistoryAnswer
+    ) -> HoldDecision {
         let time = entryTime(now)
         expireHolds(until: time)
-        if holds.find(keys.hold) == nil, let past = ids.hold(keys.hold), past.state == .voided {
+        if holds.find(keys.hold) == nil, let past = past(keys.hold, history), past.state == .voided {
             return ended(past, keys: keys)
         }
-        switch openHold(keys) {
+        switch openHold(keys, history) {
         case .refused(let refusal): return .refused(refusal)
         case .open(let number):
             let row = holds[number]
@@ -236,6 +253,7 @@ extension ShardState {
             if left == 0 { return true }
             left -= 1
             expiredHolds += 1
+            if holds[number].orphanCharge > 0, endOrphan(number, time: entryTime(time)) { continue }
             end(number, .expired, reason: ByteView(), time: entryTime(time))
         }
         return false
@@ -265,9 +283,9 @@ extension ShardState {
     }
 
     /// The open hold that a call is about, or why there is none.
-    private func openHold(_ keys: HoldKeys) -> OpenHoldOutcome {
+    private func openHold(_ keys: HoldKeys, _ history: HistoryAnswer) -> OpenHoldOutcome {
         guard let number = holds.find(keys.hold) else {
-            switch ids.hold(keys.hold)?.state {
+            switch past(keys.hold, history)?.state {
             case .settled: return .refused(Refusal(.holdAlreadySettled, field: .holdID))
             case .voided: return .refused(Refusal(.holdVoided, field: .holdID))
             case .expired: return .refused(Refusal(.holdExpired, field: .holdID))
@@ -287,7 +305,8 @@ extension ShardState {
         return .done(
             HoldReceipt(
                 state: .open, amount: row.amount, available: available(of: row.wallet),
-                expiresAt: row.expiresAt, sequence: row.sequence, duplicate: true))
+                expiresAt: row.expiresAt, sequence: row.sequence, duplicate: true,
+                orphanCharge: row.orphanCharge))
     }
 
     private func repeated(_ first: RememberedHold, keys: HoldKeys) -> HoldDecision {
@@ -302,7 +321,8 @@ extension ShardState {
         return .done(
             HoldReceipt(
                 state: hold.state, amount: hold.amount, available: wallet.map { available(of: $0) } ?? 0,
-                expiresAt: .distantPast, sequence: hold.sequence, duplicate: true))
+                expiresAt: .distantPast, sequence: hold.sequence, duplicate: true,
+                orphanCharge: hold.orphan == nil ? 0 : hold.amount))
     }
 
     private func conflict(first: UInt64, _ digest: UInt64) -> Refusal {
@@ -340,12 +360,7 @@ extension ShardState {
         _ terms: HoldTerms, _ record: UsageRecord, of wallet: UInt32, tier: ByteView, book: PriceBook
     ) -> Int64 {
         guard terms.amount == nil else { return 1 }
-        var input = record
-        input.usage.outputTokens = 0
-        input.usage.reasoningTokens = 0
-        input.usage.outputAudioTokens = 0
-        input.usage.outputImageTokens = 0
-        switch heldCharge(input, of: wallet, tier: tier, book: book) {
+        switch heldCharge(record.inputOnly, of: wallet, tier: tier, book: book) {
         case .amount(let charge): return max(charge, 1)
         // What prices as a whole and not without its output has no input cost to be told apart.
         case .refused: return .max
@@ -358,7 +373,7 @@ extension ShardState {
     @inline(never)
     mutating func settle(
         _ record: UsageRecord, _ entry: inout ChargeEntry, hold key: Hash128, book: PriceBook, pin: PricePin,
-        now: Timestamp
+        now: Timestamp, history: HistoryAnswer
     ) -> ReportDecision {
         let time = entryTime(now)
         expireHolds(until: time)
@@ -372,13 +387,18 @@ extension ShardState {
             entry.hold = key
             entry.holdReleased = holds[number].amount
         } else {
-            switch ids.hold(key)?.state {
+            guard let past = past(key, history) else {
+                if case .notAsked = history { return .askHistory }
+                return .refused(Refusal(.holdNotFound, field: .holdID))
+            }
+            switch past.state {
             case .settled: return .refused(Refusal(.holdAlreadySettled, field: .holdID))
             case .voided: return .refused(Refusal(.holdVoided, field: .holdID))
             // The usage happened: it is charged as a report, and the receipt says so.
             case .expired: entry.holdExpired = true
-            case .open, nil: return .refused(Refusal(.holdNotFound, field: .holdID))
+            case .open: return .refused(Refusal(.holdNotFound, field: .holdID))
             }
+            if let refusal = linkOrphan(past, hold: key, record, &entry) { return .refused(refusal) }
         }
         return decide(
             record, &entry, pricing: price(record, tier: entry.tier, book: book, pin: pin), time: time)

@@ -9,9 +9,10 @@ extension ShardState {
         add(
             HoldRow(
                 key: entry.key, digest: entry.digest, sequence: sequence, amount: entry.amount,
-                expiresAt: entry.expiresAt, openedAt: time, tokens: entry.tokens, provider: entry.provider,
-                model: entry.model, account: entry.account, wallet: entry.wallet, source: entry.source,
-                policy: entry.policy), id: entry.id)
+                orphanCharge: entry.orphanCharge, expiresAt: entry.expiresAt, openedAt: time,
+                tokens: entry.tokens, provider: entry.provider, model: entry.model, account: entry.account,
+                wallet: entry.wallet, source: entry.source, policy: entry.policy, orphan: entry.orphan),
+            id: entry.id, use: entry.use)
         markDirty(entry.wallet)
     }
 
@@ -28,6 +29,8 @@ extension ShardState {
             changeHeldInBudgets(holds[number], cost: entry.amount, by: 1)
         }
         holds[number].amount = entry.amount
+        // Of an estimate the charge stays: what was added by hand was not estimated.
+        if holds[number].orphan == .fullHold { holds[number].orphanCharge = entry.amount }
         holds.move(number, expiresAt: entry.expiresAt)
         markDirty(wallet)
     }
@@ -38,10 +41,17 @@ extension ShardState {
     }
 
     /// Takes an open hold away and remembers how it ended. The entry that ends it was counted already.
-    mutating func endHold(_ key: Hash128, as state: HoldState) {
+    mutating func endHold(
+        _ key: Hash128, as state: HoldState, orphan: RememberedOrphan? = nil, charge: Int64 = 0
+    ) {
         guard let number = holds.find(key) else { preconditionFailure("a hold that ends is open") }
-        let past = closeHold(number, as: state)
-        // While it was open nothing was remembered under its key.
+        var past = closeHold(number, as: state)
+        if orphan != nil {
+            past = RememberedHold(
+                digest: 0, sequence: sequence, state: state, amount: charge, orphan: orphan)
+        }
+        // An end from before is remembered where replay came by it, and the id was held again.
+        if ids.replace(key, hold: past) { return }
         guard ids.count < idsMax || makeRoomForID() else { return }
         ids.insert(key, hold: past)
     }
@@ -78,12 +88,12 @@ extension ShardState {
 
     /// Adds an open hold. A restored one may be of an account whose row is yet to come: what budgets keep for it is
     /// counted when all are there, by `recountHeldOfAll`.
-    private mutating func add(_ row: HoldRow, id: ByteView, isRestored: Bool = false) {
+    private mutating func add(_ row: HoldRow, id: ByteView, use: ByteView, isRestored: Bool = false) {
         let side = makeSide(of: row.wallet)
         var row = row
         row.next = sides[side].firstHold
         row.previous = AccountRow.none
-        let number = holds.insert(row, id: id)
+        let number = holds.insert(row, id: id, use: use)
         if row.next != AccountRow.none { holds[row.next].previous = number }
         sides[side].firstHold = number
         changeHeld(by: row.amount, of: row.wallet)
@@ -137,7 +147,10 @@ extension ShardState {
     // MARK: - In a checkpoint
 
     /// Packs the open holds of a wallet, newest first.
+    ///
+    /// The third bit of the words says that behind the id come orphan policy, orphan charge, and what it is for.
     func packHolds(of wallet: UInt32, into packer: inout BytePacker) {
+        var use = BytePacker(capacity: 256)
         var number = sides[accounts[wallet].side].firstHold
         while number != AccountRow.none {
             let row = holds[number]
@@ -148,11 +161,20 @@ extension ShardState {
             packer.append(row.openedAt.microseconds)
             packer.append(row.expiresAt.microseconds)
             packer.append(row.account)
-            packer.append(byte: (row.source == .byok ? 1 : 0) | row.policy.rawValue << 1)
+            let saysMore = row.useBytes > 0 || row.orphan != .release
+            packer.append(
+                byte: (row.source == .byok ? 1 : 0) | row.policy.rawValue << 1 | (saysMore ? 4 : 0))
             packer.append(UInt64(row.tokens))
             packer.append(fixed: row.provider)
             packer.append(fixed: row.model)
             holds.id(number).withView { packer.append(prefixed: $0) }
+            if saysMore {
+                packer.append(byte: row.orphan.rawValue)
+                packer.append(UInt64(row.orphanCharge))
+                use.clear()
+                holds.appendUse(of: number, to: &use)
+                packer.append(prefixed: use.view)
+            }
             number = row.next
         }
     }
@@ -160,7 +182,7 @@ extension ShardState {
     mutating func restoreHolds(
         of wallet: UInt32, from fields: inout ByteUnpacker
     ) throws(UnpackingError) {
-        var rows: [(row: HoldRow, id: ByteView)] = []
+        var rows: [(row: HoldRow, id: ByteView, use: ByteView)] = []
         while !fields.isAtEnd {
             let at = fields.offset
             let key = try fields.key()
@@ -170,31 +192,37 @@ extension ShardState {
             let openedAt = try fields.timestamp()
             let expiresAt = try fields.timestamp()
             let account = try fields.unsigned32()
-            let words = try fields.flags(max: 3)
+            let words = try fields.flags(max: 7)
             let tokens = try fields.amount()
             let provider = try fields.fixed()
             let model = try fields.fixed()
             let id = try fields.holdID()
+            var (orphan, orphanCharge, use) = (OrphanPolicy.release, Int64(0), ByteView())
+            if words & 4 != 0 {
+                (orphan, orphanCharge) = try fields.orphan(of: amount)
+                use = try fields.prefixed()
+                _ = try HoldUse(reading: use)
+            }
             guard amount <= HoldLimits.amountMax, holds.find(key) == nil else {
                 throw UnpackingError(offset: at)
             }
             rows.append(
                 (
                     HoldRow(
-                        key: key, digest: digest, sequence: sequence, amount: amount, expiresAt: expiresAt,
-                        openedAt: openedAt, tokens: tokens, provider: provider, model: model,
-                        account: account,
+                        key: key, digest: digest, sequence: sequence, amount: amount,
+                        orphanCharge: orphanCharge, expiresAt: expiresAt, openedAt: openedAt,
+                        tokens: tokens, provider: provider, model: model, account: account,
                         wallet: wallet, source: words & 1 == 0 ? .platform : .byok,
-                        policy: words & 2 == 0 ? .strict : .clip), id
+                        policy: words & 2 == 0 ? .strict : .clip, orphan: orphan), id, use
                 ))
         }
         var sum: Int64 = held(of: wallet)
         // Each goes to the front of the list, so the last comes first.
-        for (row, id) in rows.reversed() {
+        for (row, id, use) in rows.reversed() {
             let (next, overflow) = sum.addingReportingOverflow(row.amount)
             guard !overflow else { throw UnpackingError(offset: 0) }
             sum = next
-            add(row, id: id, isRestored: true)
+            add(row, id: id, use: use, isRestored: true)
         }
     }
 }

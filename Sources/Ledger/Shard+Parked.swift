@@ -23,6 +23,8 @@ public struct ParkedCommand: Sendable {
     public var tier = ByteView()
     /// The counts of the record are an administrator's.
     public var isCorrected = false
+    /// What the end of its hold's lease had charged, as the history keeps it.
+    public var orphan: OrphanLink?
     public var reason = ByteView()
     public var actor = ByteView()
 
@@ -69,7 +71,7 @@ extension ShardState {
         if first == nil {
             switch history {
             case .notAsked: return .askHistory
-            case .neverSeen: break
+            case .neverSeen, .holdEnded: break
             case .seen(let outcome): first = outcome
             }
         }
@@ -95,6 +97,8 @@ extension ShardState {
             accounts[account].hash == hash ? content : self.content(content, under: account)
         end.charge.walletPathCount = Int(accounts[wallet].pathCount)
         end.charge.tier = command.tier
+        end.charge.orphan = command.orphan
+        end.charge.holdExpired = command.orphan != nil
         if action == .discard {
             end.charge.state = .parked
             end.charge.parkedReason = command.parkedReason
@@ -108,12 +112,14 @@ extension ShardState {
         case .priced(let priced):
             endExpiredGrants(of: wallet, time: entryTime(now))
             end.charge.catalogueVersion = book.catalogueVersion
+            if let orphan = end.charge.orphan { end.charge.orphan = self.standing(orphan) }
             if let refusal = decideCharge(
                 &end.charge, priced: priced, record: record, onInsufficient: .record)
             {
                 return .refused(refusal)
             }
-            if action == .preview { return .done(receipt(for: end.charge)) }
+            if end.charge.orphan != nil, let refusal = giveBackFault(end.charge) { return .refused(refusal) }
+            if action == .preview { return .done(previewed(end.charge)) }
             return stage(end, kind: .parkedSettled, record: record, time: entryTime(now))
         }
     }
@@ -125,9 +131,17 @@ extension ShardState {
         didStage()
         applyParkedEnd(end, kind: kind, time: time, eventTime: record.eventTime)
         var receipt = receipt(for: end.charge)
+        giveBack(end.charge, holdID: record.holdID, time: time, receipt: &receipt)
         stageCrossedBudgets(time: time)
         if kind == .parkedDiscarded { receipt.state = .discarded }
         return .done(receipt)
+    }
+
+    private func previewed(_ charge: ChargeEntry) -> Receipt {
+        var receipt = receipt(for: charge)
+        receipt.orphanCharge = charge.orphan?.charge ?? 0
+        receipt.givenBack = charge.givenBack
+        return receipt
     }
 
     mutating func applyParkedEnd(

@@ -285,6 +285,13 @@ extension ShardState {
             let (time, entry) = try fields.holdChanged()
             try check(entry)
             applyHoldChanged(entry, time: time)
+        case .holdOrphaned:
+            let (time, entry) = try fields.orphaned()
+            try check(account: entry.charge.account)
+            try check(account: entry.charge.wallet)
+            try check(entry)
+            applyOrphaned(entry, time: time)
+            crossedBudgets.removeAll(keepingCapacity: true)
         case .budgetSet:
             let (time, entry) = try fields.budgetSet()
             try check(entry)
@@ -316,6 +323,10 @@ extension ShardState {
                     hold,
                     RememberedHold(digest: 0, sequence: at, state: .settled, amount: entry.holdReleased))
             }
+            if let orphan = entry.orphan { rememberSettled(orphan, sequence: at) }
+        case .holdOrphaned:
+            let (_, entry) = try fields.orphaned()
+            remember(entry.charge.key, try remembered(entry, sequence: at))
         case .holdEnded:
             let (_, entry) = try fields.holdEnded()
             remember(

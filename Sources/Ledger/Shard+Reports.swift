@@ -7,17 +7,19 @@ import Pricing
 public enum ReportDecision: Sendable {
     case receipt(Receipt)
     case refused(Refusal)
-    /// The record is older than what is remembered: whether its id was charged before, only history
-    /// knows. Nothing was decided; ask history and report again with what it said.
+    /// The record is older than what is remembered, or the hold that it names is not remembered: what came of
+    /// either, only history knows. Nothing was decided; ask history and report again with what it said.
     case askHistory
 }
 
-/// What history said about an id that memory no longer holds.
+/// What history said about an id, and about a hold, that memory no longer holds.
 public enum HistoryAnswer: Sendable {
     /// History was not asked.
     case notAsked
     case neverSeen
     case seen(RememberedOutcome)
+    /// The id was never seen, and the hold that the record names ended so.
+    case holdEnded(PastHold)
 }
 
 extension ShardState {
@@ -30,7 +32,7 @@ extension ShardState {
         if let first = ids.find(keys.request) { return repeated(first, keys: keys, record, content) }
         switch history {
         case .notAsked: if record.eventTime <= horizon { return .askHistory }
-        case .neverSeen: break
+        case .neverSeen, .holdEnded: break
         case .seen(let first): return repeated(first, keys: keys, record, content)
         }
         guard ids.count < idsMax || makeRoomForID() else { return .refused(Refusal(.overloaded)) }
@@ -60,7 +62,8 @@ extension ShardState {
         entry.walletPathCount = Int(accounts[wallet].pathCount)
         entry.tier = tier(standing.tier)
         if !record.holdID.isEmpty {
-            return settle(record, &entry, hold: keys.hold, book: book, pin: pin, now: now)
+            return settle(
+                record, &entry, hold: keys.hold, book: book, pin: pin, now: now, history: history)
         }
         return decide(
             record, &entry, pricing: price(record, tier: entry.tier, book: book, pin: pin),
@@ -83,16 +86,19 @@ extension ShardState {
             tierSlot = priced.tierSlot
             endExpiredGrants(of: entry.wallet, time: time)
             if record.onInsufficient == .refuse { expireHolds(until: time) }
+            if let orphan = entry.orphan { entry.orphan = self.standing(orphan) }
             if let refusal = decideCharge(
                 &entry, priced: priced, record: record, onInsufficient: record.onInsufficient)
             {
                 return .refused(refusal)
             }
+            if entry.orphan != nil, let refusal = giveBackFault(entry) { return .refused(refusal) }
         }
         staged.append(time: time, entry)
         didStage()
         applyCharge(entry, time: time, eventTime: record.eventTime)
         var receipt = receipt(for: entry)
+        if entry.orphan != nil { giveBack(entry, holdID: record.holdID, time: time, receipt: &receipt) }
         if budgetCount > 0 { stageCrossedBudgets(time: time) }
         receipt.tierSlot = tierSlot
         return .receipt(receipt)

@@ -183,6 +183,12 @@ struct ShardState: ~Copyable, Sendable {
     /// Open holds over all shards, and those of this one whose lease has ended since the process began.
     let openHolds: OpenHoldCount
     var expiredHolds = 0
+    /// Those of them that charged their orphan, and what they charged.
+    var orphanedHolds = 0
+    var orphanCharges: Int128 = 0
+    /// What a hold is for, and the record of an orphan's charge; reused.
+    var useBytes = BytePacker(capacity: 512)
+    var orphanContent = BytePacker(capacity: 512)
     /// The budgets of accounts that have more than one, without the first of each; their texts, the last number
     /// given, and how many of them ask for a provider or a model.
     var budgets = Slab<BudgetRow>()

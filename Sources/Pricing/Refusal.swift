@@ -83,7 +83,7 @@ public enum RecordField: UInt8, Hashable, Sendable, CaseIterable {
     case eventTime, usageSource, outcome, onInsufficient
     case requestedProvider, requestedModel, requestedServiceTier
     case holdID, quoteToken, providerReportedCost, tags
-    case amount, lease, policy, reason, budget, costBudget, call, records
+    case amount, lease, policy, orphanPolicy, reason, budget, costBudget, call, records
 
     /// The name in the contract.
     public var name: StaticString {
@@ -125,6 +125,7 @@ public enum RecordField: UInt8, Hashable, Sendable, CaseIterable {
         case .amount: "amount"
         case .lease: "lease_ms"
         case .policy: "policy"
+        case .orphanPolicy: "orphan_policy"
         case .reason: "reason"
         case .budget, .costBudget: "budget"
         case .call: "call"

@@ -70,7 +70,10 @@ extension HistoryUsage {
         check = CRC32C.checksum(serviceTier, continuing: check)
         check = CRC32C.checksum(tier, continuing: check)
         check = CRC32C.checksum(content, continuing: check)
-        return CRC32C.checksum(extra, continuing: check)
+        check = CRC32C.checksum(extra, continuing: check)
+        guard let holdKey else { return check }
+        var words = (holdKey.low.littleEndian, holdKey.high.littleEndian)
+        return unsafe withUnsafeBytes(of: &words) { unsafe CRC32C.checksum($0, continuing: check) }
     }
 }
 
@@ -91,6 +94,10 @@ extension HistoryCredit {
         for text in [account, kind, source, details, idempotencyKey] { packer.append(prefixed: text) }
         // Rows of the first schema had none.
         if !reference.isEmpty { packer.append(prefixed: reference) }
+        if let holdKey {
+            packer.append(fixed: holdKey.low)
+            packer.append(fixed: holdKey.high)
+        }
         return CRC32C.checksum(packer.view)
     }
 }

@@ -32,6 +32,7 @@ extension HistoryStore {
             for index in keys.indices.sorted(by: { keys[$0].low < keys[$1].low }) {
                 let key = keys[index]
                 try known.search(.outcome, Key.hash(key.low), &chunks) { (keyed) throws(StoreError) in
+                    guard !keyed.isCredit else { return false }
                     defer { rows.reset() }
                     let row = try HistoryReader.usage(&rows, keyed.id)
                     guard row.figures.idKey == key else { return false }

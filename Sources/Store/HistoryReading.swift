@@ -69,6 +69,7 @@ enum HistoryReader {
         row.figures.flags = flags
         row.content = statement.bytes(45)
         row.extra = statement.bytes(46)
+        row.holdKey = HoldEnds.key(statement, 47)
         guard Int64(row.check(id: id)) == statement.integer(44) else {
             throw damaged("usage_rows", id, row.account.text, "its checksum does not fit")
         }
@@ -118,6 +119,7 @@ enum HistoryReader {
         row.expiresAt = statement.isNull(12) ? nil : statement.integer(12)
         row.grantID = statement.isNull(13) ? nil : UInt64(bitPattern: statement.integer(13))
         row.reference = statement.bytes(15)
+        row.holdKey = HoldEnds.key(statement, 16)
         guard Int64(row.check(id: id)) == statement.integer(14) else {
             throw damaged("credit_rows", id, row.account.text, "its checksum does not fit")
         }

@@ -109,9 +109,10 @@ enum Retention {
     private static func make(
         _ id: Int64, _ found: HistoryUsage, content: [UInt8]
     ) throws(StoreError) -> Smaller {
-        // Who ended a parked record, and which one, is part of the books.
+        // Who ended a parked record, and which one, is part of the books; so is what a late report corrected.
         let isEnd = found.figures.state == .settled || found.figures.state == .discarded
-        let extra = isEnd ? Array(found.extra) : []
+        let isLate = found.figures.flags & UsageFigures.correctsOrphan != 0
+        let extra = isEnd || isLate ? Array(found.extra) : []
         var row = found
         row.figures.flags |= UsageFigures.isLetGo
         let check = content.withView { content in

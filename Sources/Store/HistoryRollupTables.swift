@@ -56,7 +56,7 @@ enum RollupTables {
     static let outcomes = """
         SELECT id, event_time, state, credential_source, account, provider, model, input_tokens, output_tokens,
             cache_read_tokens, base_cost_picodollars, fee_nanocredits, charge_nanocredits,
-            allowance_used_nanocredits
+            allowance_used_nanocredits, flags
         FROM usage_rows WHERE id BETWEEN ? AND ? ORDER BY id
         """
 
@@ -81,6 +81,7 @@ enum RollupTables {
         figures.fee = statement.integer(11)
         figures.charge = statement.integer(12)
         figures.allowanceUsed = statement.integer(13)
+        figures.flags = UInt32(clamping: statement.integer(14))
         let name = RollupName(
             account: statement.bytes(4), provider: statement.bytes(5), model: statement.bytes(6),
             credentialSource: source)

@@ -75,7 +75,7 @@ public struct UsageFigures: Hashable, Sendable {
     public var ruleNumber: UInt32 = 0
     public var ruleVersion: UInt32 = 0
     public var catalogueVersion: UInt32 = 0
-    /// The ledger's own marks.
+    /// The ledger's own marks, but for those that `UsageFigures` names.
     public var flags: UInt32 = 0
 
     @inlinable
@@ -101,6 +101,8 @@ public struct HistoryUsage: Sendable {
     public var content = ByteView()
     /// What the ledger keeps beside the columns, in its own form; empty without.
     public var extra = ByteView()
+    /// The key of the hold that the outcome ended, or came after; nil without.
+    public var holdKey: Hash128?
     /// For a settled or discarded outcome, the sequence of the parked one; on the way in only.
     public var settles: UInt64 = 0
 
@@ -131,6 +133,8 @@ public struct HistoryCredit: Sendable {
     public var grantID: UInt64?
     /// The request that the act is about, such as the one that a refund reverses; empty without.
     public var reference = ByteView()
+    /// The key of the hold that the act ended; nil without.
+    public var holdKey: Hash128?
 
     @inlinable
     public init() {}

@@ -172,12 +172,17 @@ extension HistoryKeys {
         }
         var batch = KeyBatch()
         var usage = try Statement(
-            database, .history, "SELECT id, account, wallet, request_id, id_low FROM usage_rows WHERE id >= ?"
+            database, .history,
+            "SELECT id, account, wallet, request_id, id_low, hold_low, hold_high FROM usage_rows WHERE id >= ?"
         )
         usage.bind(firstID, at: 1)
         while try usage.step() {
             let row = KeyedRow(id: usage.integer(0), isCredit: false)
-            batch.add(.outcome, Key.hash(UInt64(bitPattern: usage.integer(4))), row)
+            let idLow = UInt64(bitPattern: usage.integer(4))
+            batch.add(.outcome, Key.hash(idLow), row)
+            if let hold = HoldEnds.key(usage, 5), hold.low != idLow {
+                batch.add(.outcome, Key.hash(hold.low), row)
+            }
             batch.add(.request, Key.hash(usage.bytes(3), hashKey), row)
             batch.add(
                 account: Key.hash(usage.bytes(1), hashKey),
@@ -185,11 +190,13 @@ extension HistoryKeys {
         }
         var credits = try Statement(
             database, .history,
-            "SELECT id, account, idempotency_key, reference FROM credit_rows WHERE id >= ?")
+            "SELECT id, account, idempotency_key, reference, hold_low, hold_high FROM credit_rows WHERE id >= ?"
+        )
         credits.bind(firstID, at: 1)
         while try credits.step() {
             let row = KeyedRow(id: credits.integer(0), isCredit: true)
             batch.add(.account, Key.hash(credits.bytes(1), hashKey), row)
+            if let hold = HoldEnds.key(credits, 4) { batch.add(.outcome, Key.hash(hold.low), row) }
             if !credits.bytes(2).isEmpty { batch.add(.request, Key.hash(credits.bytes(2), hashKey), row) }
             if !credits.bytes(3).isEmpty { batch.add(.request, Key.hash(credits.bytes(3), hashKey), row) }
         }

@@ -12,6 +12,7 @@ enum HistorySchema {
         file: .history, pageBytes: 8192, cacheKiB: 32 << 10,
         steps: [
             first, second, third, fourth, RollupTables.step, Retention.schemaStep, AccountMoves.schemaStep,
+            HoldEnds.schemaStep,
         ])
 
     /// The columns of `usage_rows`, in the order in which they are bound and read.
@@ -24,7 +25,7 @@ enum HistorySchema {
             "base_cost_picodollars", "fee_nanocredits", "charge_nanocredits", "allowance_used_nanocredits",
             "balance_after_nanocredits", "rule_number", "rule_version", "catalogue_version", "flags",
             "row_crc",
-            "content", "extra",
+            "content", "extra", "hold_low", "hold_high",
         ]
 
     static let countColumns = [
@@ -38,7 +39,7 @@ enum HistorySchema {
     static let creditColumns = [
         "id", "lsn", "shard", "sequence", "recorded_at", "account", "kind", "amount_nanocredits",
         "balance_after_nanocredits", "source", "details", "idempotency_key", "expires_at", "grant_id",
-        "row_crc", "reference",
+        "row_crc", "reference", "hold_low", "hold_high",
     ]
 
     private static let first = """

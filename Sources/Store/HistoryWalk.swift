@@ -59,10 +59,14 @@ public final class HistoryWalk {
         // What was let go has no record any more, whatever is kept of it.
         let isThere = "flags & \(UsageFigures.isLetGo) = 0" + (hasContent ? "" : " AND state = 2")
         let content = "CASE WHEN \(isThere) THEN content END"
+        // The charge of an orphan is part of what its report came to, which is what is told of both.
+        let charge =
+            "CASE WHEN flags & \(UsageFigures.correctsOrphan) = 0 THEN charge_nanocredits"
+            + " ELSE fee_nanocredits - allowance_used_nanocredits END"
         sql = """
             SELECT id, event_time, id_low, id_high, state, credential_source, account, wallet, provider, model,
-                tier, base_cost_picodollars, fee_nanocredits, charge_nanocredits, \(content)
-            FROM usage_rows WHERE id BETWEEN ? AND ? ORDER BY id
+                tier, base_cost_picodollars, fee_nanocredits, \(charge), \(content)
+            FROM usage_rows WHERE id BETWEEN ? AND ? AND flags & \(UsageFigures.isOrphan) = 0 ORDER BY id
             """
     }
 

@@ -111,6 +111,7 @@ public struct HistoryWriter: ~Copyable {
         usage.bind(Int64(checked.check(id: id)), at: 45)
         usage.bind(blob: row.content, at: 46)
         usage.bind(blob: row.extra, at: 47)
+        HoldEnds.bind(row.holdKey, to: &usage, at: 48)
         try usage.run()
         if figures.state != .charged { try noteParked(row, id: id) }
         rollups.add(
@@ -120,6 +121,8 @@ public struct HistoryWriter: ~Copyable {
 
         let keyed = KeyedRow(id: id, isCredit: false)
         keys.add(.outcome, Key.hash(figures.idKey.low), keyed)
+        // The charge of an orphan has its hold's key itself.
+        if let hold = row.holdKey, hold != figures.idKey { keys.add(.outcome, Key.hash(hold.low), keyed) }
         keys.add(.request, Key.hash(row.requestID, hashKey), keyed)
         keys.add(
             account: Key.hash(row.account, hashKey), wallet: ownWallet ? nil : Key.hash(row.wallet, hashKey),
@@ -173,8 +176,10 @@ public struct HistoryWriter: ~Copyable {
         }
         credit.bind(Int64(row.check(id: id)), at: 15)
         credit.bind(textOrBlob: row.reference, at: 16)
+        HoldEnds.bind(row.holdKey, to: &credit, at: 17)
         try credit.run()
         let keyed = KeyedRow(id: id, isCredit: true)
+        if let hold = row.holdKey { keys.add(.outcome, Key.hash(hold.low), keyed) }
         keys.add(.account, Key.hash(row.account, hashKey), keyed)
         if !row.idempotencyKey.isEmpty { keys.add(.request, Key.hash(row.idempotencyKey, hashKey), keyed) }
         if !row.reference.isEmpty { keys.add(.request, Key.hash(row.reference, hashKey), keyed) }

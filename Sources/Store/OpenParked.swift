@@ -163,6 +163,7 @@ extension HistoryStore {
             var rows = try Statement(cached: database, .history, HistoryReader.usageByID)
             var chunks = try Statement(cached: database, .history, KeyChunk.select)
             try known.search(.outcome, Key.hash(key.low), &chunks) { (keyed) throws(StoreError) in
+                guard !keyed.isCredit else { return false }
                 defer { rows.reset() }
                 let row = try HistoryReader.usage(&rows, keyed.id)
                 guard row.figures.idKey == key, row.figures.state == state else { return false }

@@ -2,7 +2,8 @@
 
 /// Sums over outcomes. Each fits whatever a day may bring; the ledger's amounts are `Int64`, sums are not.
 public struct UsageSums: Hashable, Sendable {
-    /// Outcomes that were charged, at once or when they were settled; a charge may be zero.
+    /// Outcomes that were charged, at once or when they were settled; a charge may be zero. The end of a lease that
+    /// charged is one, and the report that comes late is none more.
     public var requests: Int128 = 0
     /// Outcomes that were parked, and what became of them later.
     public var parked: Int128 = 0
@@ -39,6 +40,7 @@ public struct UsageSums: Hashable, Sendable {
     /// Adds one outcome.
     @inline(__always)
     mutating func add(_ figures: UsageFigures) {
+        if figures.flags & UsageFigures.aboutOrphan != 0 { return addOrphan(figures) }
         switch figures.state {
         case .charged: requests += 1
         case .parked: parked += 1
@@ -57,6 +59,29 @@ public struct UsageSums: Hashable, Sendable {
         fee += Int128(figures.fee)
         charge += Int128(figures.charge)
         allowanceUsed += Int128(figures.allowanceUsed)
+    }
+
+    /// Adds the charge of an orphan, or the report that came after all: together they are one request, with the
+    /// tokens and the cost of what was reported and the money of both.
+    @inline(never)
+    private mutating func addOrphan(_ figures: UsageFigures) {
+        let isCharge = figures.flags & UsageFigures.isOrphan != 0
+        switch figures.state {
+        case .charged: requests += isCharge ? 1 : 0
+        case .parked: parked += 1
+        case .settled: settled += 1
+        case .discarded: discarded += 1
+        }
+        charge += Int128(figures.charge)
+        allowanceUsed += Int128(figures.allowanceUsed)
+        // What was asked for is what was paid: the rest of a late report's fee was the orphan's.
+        fee += Int128(figures.charge) + Int128(figures.allowanceUsed)
+        if isCharge { return }
+        baseCostPicodollars += Int128(figures.baseCostPicodollars)
+        guard figures.state == .charged || figures.state == .settled else { return }
+        inputTokens += Int128(figures.counts.inputTokens)
+        outputTokens += Int128(figures.counts.outputTokens)
+        cacheReadTokens += Int128(figures.counts.cacheReadTokens)
     }
 
     public static func += (left: inout UsageSums, right: UsageSums) {

@@ -9,6 +9,8 @@ import Wire
 public typealias HoldState = HoldStanding
 /// What becomes of a hold that is not covered.
 public typealias HoldPolicy = HoldCover
+/// What a hold is charged when its lease ends and no report has come.
+public typealias OrphanPolicy = HoldOrphan
 
 /// Credit to be set aside before a request runs.
 public struct HoldOrder: Hashable, Sendable {
@@ -20,6 +22,8 @@ public struct HoldOrder: Hashable, Sendable {
     /// What is held.
     public var size: Size
     public var policy = HoldPolicy.strict
+    /// Nil for what the gateway is set to. `.inputOnly` and `.estimate` need a usage.
+    public var orphanPolicy: OrphanPolicy?
     /// How long it lasts unless extended: ten minutes if zero, at most 24 hours.
     public var lease: Duration = .zero
     /// At most 16.
@@ -75,6 +79,7 @@ public struct HoldOrder: Hashable, Sendable {
             terms.account = bytes[idEnd..<accountEnd]
             terms.source = credentialSource
             terms.policy = policy
+            terms.orphanPolicy = orphanPolicy
             terms.leaseMilliseconds = lease.wholeMilliseconds
             var record = UsageRecord()
             switch size {
@@ -101,6 +106,8 @@ public struct Hold: Hashable, Sendable {
     public var sequence: UInt64
     /// The same was asked before; nothing was changed now.
     public var duplicate: Bool
+    /// What is charged when the lease ends and no report has come; of one that has expired, what was charged.
+    public var orphanCharge: Int64
 
     /// Nil for a state that this version does not know.
     init?(_ answer: HoldAnswer) {
@@ -112,6 +119,7 @@ public struct Hold: Hashable, Sendable {
         expiresAtMicroseconds = answer.expiresAt
         sequence = answer.sequence
         duplicate = answer.duplicate
+        orphanCharge = answer.orphanCharge
     }
 }
 
@@ -136,7 +144,8 @@ extension TollgateClient {
     /// Releases a hold and charges what was used, above or below what was held, in one step. Done once for
     /// each request id, however often it is sent.
     ///
-    /// A hold whose lease was over is charged as a report; the receipt says so in `holdExpired`.
+    /// A hold whose lease was over is charged as a report; the receipt says so in `holdExpired`. What its orphan
+    /// policy had charged by then counts: see `orphanCharge` and `givenBack`.
     public func settle(
         hold holdID: String, with report: UsageReport, timeout: Duration? = nil
     ) async throws(ClientError) -> Receipt {

@@ -64,18 +64,31 @@ extension FrameDesk {
             if let fault { refuse(fault, callID: frame.callID, to: &answers) }
         case .void(let call, let fault):
             if let fault { return refuse(fault, callID: frame.callID, to: &answers) }
-            append(
-                lane.void(call.holdID, account: call.account, reason: call.reason), about: call.holdID,
-                callID: frame.callID, to: &answers)
+            answer(
+                lane.void(call.holdID, account: call.account, reason: call.reason),
+                (call.holdID, call.account), frame, message: message, since: since, to: &answers)
         case .extend(let call, let fault):
             if let fault { return refuse(fault, callID: frame.callID, to: &answers) }
-            append(
+            answer(
                 lane.extend(
                     call.holdID, account: call.account, leaseMilliseconds: call.leaseMilliseconds,
-                    amount: call.amount), about: call.holdID, callID: frame.callID, to: &answers)
+                    amount: call.amount), (call.holdID, call.account), frame, message: message, since: since,
+                to: &answers)
         case .empty:
             append(Refusal(.invalidArgument, field: .call), callID: frame.callID, to: &answers)
         }
+    }
+
+    /// Answers a call about a hold; where memory does not know it, history is asked first.
+    private mutating func answer(
+        _ decision: HoldDecision, _ hold: (id: ByteView, account: ByteView), _ frame: ClientFrame,
+        message: ByteView, since: NIODeadline?, to answers: inout Answers
+    ) {
+        if decision.isUnknownHold, let keys = lane.keys(ofHold: hold.id, account: hold.account) {
+            return setAside(
+                [keys], pinned: [], message: message, deadline: (since ?? .now()) + frame.timeout)
+        }
+        append(decision, about: hold.id, callID: frame.callID, to: &answers)
     }
 
     /// Answers a call whose fields are at fault.
@@ -151,7 +164,8 @@ extension FrameDesk {
             if decoder.read(batch, at: index, into: &records[0]) == nil {
                 prepared = lane.prepare(records[0])
             }
-            needsHistory = needsHistory || prepared.needsHistory
+            needsHistory =
+                needsHistory || prepared.needsHistory || lane.isUnknownHold(prepared)
             keys.append(prepared.keys)
             if let versions = prepared.pinned { pinned.append(versions) }
         }

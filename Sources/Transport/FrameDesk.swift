@@ -47,7 +47,7 @@ struct ReceivedBytes {
     var isRefusing = false
 }
 
-/// A frame whose answer needs to know what history holds of its ids.
+/// A frame whose answer needs to know what history holds of its ids or its hold.
 struct LateFrame: Sendable {
     var message: [UInt8]
     var keys: [RecordKeys]
@@ -86,6 +86,10 @@ struct FrameDesk: ~Copyable {
         var callID: UInt64
         var prepared: PreparedReport
         var kind = Kind.report
+        /// The frame, and how long the client waits, where the record names a hold: history may have to be asked.
+        var message = ByteView()
+        var since: NIODeadline?
+        var timeout = TimeAmount.zero
 
         enum Kind {
             /// A report, or a settlement, which is a report that names its hold.
@@ -154,6 +158,11 @@ struct FrameDesk: ~Copyable {
                     continue
                 }
                 calls.append(PendingCall(callID: frame.callID, prepared: prepared))
+                if prepared.keys.isAboutHold {
+                    calls[calls.count - 1].message = message
+                    calls[calls.count - 1].since = since
+                    calls[calls.count - 1].timeout = frame.timeout
+                }
                 if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
             } else if case .quote(let options, nil) = frame.call {
                 let prepared = lane.prepare(quote: &records[slot])
@@ -182,7 +191,15 @@ struct FrameDesk: ~Copyable {
             let callID = calls[index].callID
             switch calls[index].kind {
             case .report:
-                append(lane.decide(records[index], calls[index].prepared), callID: callID, to: &answers)
+                let decision = lane.decide(records[index], calls[index].prepared)
+                if case .askHistory = decision, !calls[index].message.isEmpty {
+                    let call = calls[index]
+                    setAside(
+                        [call.prepared.keys], pinned: [], message: call.message,
+                        deadline: (call.since ?? .now()) + call.timeout)
+                    continue
+                }
+                append(decision, callID: callID, to: &answers)
             case .quote(let options):
                 // Not in a function of its own: a record that is lent from here is not copied.
                 let refusal = lane.quote(records[index], calls[index].prepared, options)
@@ -223,8 +240,19 @@ struct FrameDesk: ~Copyable {
                         to: &answers)
                 case .reportBatch(let batch):
                     answer(batch, callID: decoded.callID, history: history, to: &answers)
+                case .void(let call, nil):
+                    append(
+                        lane.void(
+                            call.holdID, account: call.account, reason: call.reason, history: history[0]),
+                        about: call.holdID, callID: decoded.callID, to: &answers)
+                case .extend(let call, nil):
+                    append(
+                        lane.extend(
+                            call.holdID, account: call.account, leaseMilliseconds: call.leaseMilliseconds,
+                            amount: call.amount, history: history[0]), about: call.holdID,
+                        callID: decoded.callID, to: &answers)
                 default:
-                    preconditionFailure("only reports are set aside")
+                    preconditionFailure("only reports, and calls about holds, are set aside")
                 }
             } catch {
                 preconditionFailure("a frame that was read once can be read again")

@@ -74,6 +74,8 @@ extension FrameDecoder {
         case .expired: receipt.holdExpired = true
         default: break
         }
+        unsafe receipt.orphanCharge = message.pointee.orphan_charge
+        unsafe receipt.givenBack = message.pointee.given_back
         let reason = unsafe ByteView(message.pointee.parked_reason)
         if !reason.isEmpty { receipt.parkedReason = Reason(name: reason) }
         return receipt
@@ -144,6 +146,7 @@ extension FrameDecoder {
         unsafe hold.expiresAt = message.pointee.expires_at
         unsafe hold.sequence = message.pointee.sequence
         unsafe hold.duplicate = message.pointee.duplicate != 0
+        unsafe hold.orphanCharge = message.pointee.orphan_charge
         return hold
     }
 

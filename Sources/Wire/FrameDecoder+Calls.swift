@@ -46,6 +46,13 @@ extension FrameDecoder {
             return Refusal(.invalidArgument, field: .policy, found: Int64(policy), expected: 1)
         }
         call.terms.policy = word
+        let orphan = unsafe request.pointee.orphan_policy.rawValue
+        if orphan != 0 {
+            guard let word = OrphanPolicy(rawValue: UInt8(clamping: orphan)) else {
+                return Refusal(.invalidArgument, field: .orphanPolicy, found: Int64(orphan), expected: 4)
+            }
+            call.terms.orphanPolicy = word
+        }
         if unsafe request.pointee.n_tags > 0 {
             let fault = unsafe readTags(
                 request.pointee.tags, count: request.pointee.n_tags, into: &call.tags)

@@ -24,6 +24,8 @@ extension FrameEncoder {
         unsafe message.pointee.hold_state = Tollgate__V1__HoldState(
             rawValue: UInt32(holdState?.rawValue ?? 0))
         unsafe message.pointee.hold_released = answer.holdReleased ?? 0
+        unsafe message.pointee.orphan_charge = answer.orphanCharge
+        unsafe message.pointee.given_back = answer.givenBack
         if let reason = answer.parkedReason {
             unsafe message.pointee.parked_reason = binary(ByteView(reason.name))
         } else {
@@ -80,6 +82,7 @@ extension FrameEncoder {
         unsafe hold.pointee.expires_at = answer.expiresAt
         unsafe hold.pointee.sequence = answer.sequence
         unsafe hold.pointee.duplicate = answer.duplicate ? 1 : 0
+        unsafe hold.pointee.orphan_charge = answer.orphanCharge
     }
 
     @usableFromInline

@@ -168,6 +168,8 @@ extension FrameEncoder {
         }
         unsafe hold.pointee.policy = Tollgate__V1__HoldPolicy(rawValue: UInt32(terms.policy.rawValue))
         unsafe hold.pointee.lease_ms = terms.leaseMilliseconds
+        unsafe hold.pointee.orphan_policy = Tollgate__V1__OrphanPolicy(
+            rawValue: UInt32(terms.orphanPolicy?.rawValue ?? 0))
         if !tags.isEmpty {
             let packed = unsafe makeTags(tags)
             unsafe hold.pointee.n_tags = packed.count

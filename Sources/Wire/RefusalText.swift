@@ -214,6 +214,11 @@ extension Refusal {
             }
         case .usageSource, .outcome, .onInsufficient:
             writeUnknownWord(to: &text)
+        case .orphanPolicy:
+            if expected != 0 { return writeUnknownWord(to: &text) }
+            text.append(found == 2 ? "is INPUT_ONLY" : "is ESTIMATE")
+            text.append(", and an amount says nothing of input and output: give a usage to be priced, ")
+            text.append("or choose RELEASE or FULL_HOLD")
         case .requestID, .provider, .model, .serviceTier, .requestedProvider, .requestedModel,
             .requestedServiceTier, .holdID:
             writeTextFault(to: &text)

@@ -155,6 +155,8 @@ public struct HoldAnswer: Sendable {
     public var expiresAt: Int64 = 0
     public var sequence: UInt64 = 0
     public var duplicate = false
+    /// What the end of its lease charges, or charged; nanocredits.
+    public var orphanCharge: Int64 = 0
     public init() {}
 
     /// The answer to a call about the hold with this id.
@@ -166,6 +168,7 @@ public struct HoldAnswer: Sendable {
         expiresAt = max(0, receipt.expiresAt.microseconds)
         sequence = receipt.sequence
         duplicate = receipt.duplicate
+        orphanCharge = receipt.orphanCharge
     }
 }
 

@@ -150,6 +150,57 @@ struct HoldRouteTests {
         }
     }
 
+    @Test(
+        "an orphan is charged as its policy says, shown everywhere, and corrected by the report that comes late"
+    )
+    func orphan() async throws {
+        try await Served.run { served in
+            try await served.open("acme", amount: "200")
+            let opened = try await open(served, "h-1", amount: "60", more: #","orphan_policy":"full_hold""#)
+            #expect(try opened.at("orphan_charge") == "60.00", "\(opened.text)")
+            _ = try await served.post(
+                "/api/v1/holds",
+                #"{"hold_id":"h-2","user_id":"acme","credential_source":"platform","provider":"anthropic","model":"claude-3-5-sonnet","input_tokens":5000,"output_tokens":100,"orphan_policy":"input_only"}"#
+            )
+            let list = try await served.get("/api/v1/holds?account=acme")
+            #expect(
+                try list.at("holds", "1", "orphan_policy") == "input_only"
+                    && list.at("holds", "1", "orphan_charge") == "24.00", "\(list.text)")
+            for policy in ["estimate", "input_only"] {
+                let refused = try await open(
+                    served, "h-3", amount: "1", more: ",\"orphan_policy\":\"\(policy)\"")
+                try expect(refused, 400, "INVALID_ARGUMENT")
+                #expect(try refused.message.contains("orphan_policy"), "\(refused.text)")
+            }
+            try expect(
+                try await open(served, "h-3", amount: "1", more: #","orphan_policy":"nothing""#), 400,
+                "INVALID_ARGUMENT")
+            served.clock.advance(days: 1)
+            _ = try await served.gateway.balance(of: Array("acme".utf8))
+            try await served.gateway.waitForHistory()
+            let rows = try await served.get("/api/v1/credits/transactions?account=acme&type=deducted")
+            #expect(try rows.at("transactions", "0", "orphan") == true, "\(rows.text)")
+            #expect(try rows.at("transactions", "2") == .null)
+            let receipt = try await served.get("/api/v1/receipts/h-1")
+            #expect(try receipt.at("hold", "orphan_policy") == "full_hold", "\(receipt.text)")
+            #expect(receipt.text.contains("ended without a report: charged by its orphan policy full_hold"))
+            let metrics = try await served.get("/metrics").text
+            #expect(metrics.contains("\nmetering_holds_orphaned_total 2\n"))
+            #expect(metrics.contains("\nmetering_orphan_charged_nanocredits_total 84000000000\n"))
+            let late = try await settle(served, "h-1", request: "r-1")
+            #expect(
+                try late.at("orphan_charge") == "60.00" && late.at("given_back") == "12.00", "\(late.text)")
+            #expect(try late.at("charge") == "0.00" && late.at("balance") == "128.00")
+            let more = try await settle(served, "h-2", request: "r-2")
+            #expect(try more.at("charge") == "24.00" && more.at("given_back") == "0.00", "\(more.text)")
+            try await served.gateway.waitForHistory()
+            let corrected = try await served.get("/api/v1/receipts/r-2")
+            #expect(try corrected.at("hold", "orphan_charge") == "24.00" && corrected.at("agrees") == true)
+            #expect(corrected.text.contains("its orphan charged 24 credits"))
+            try expect(try await settle(served, "h-2", request: "r-3"), 409, "HOLD_ALREADY_SETTLED")
+        }
+    }
+
     @Test("each thing wrong with a hold has its status and reason, and holds nothing")
     func refusals() async throws {
         try await Served.run { served in

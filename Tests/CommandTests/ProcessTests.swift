@@ -184,7 +184,11 @@ struct ProcessTests {
             false)
         let hold = ["holds", "open", "h-1", "--account", "acme", "--source", "platform", "--amount"]
         _ = try run(1, hold + ["500.1"], true)
-        _ = try run(0, hold + ["20"], true)
+        _ = try run(2, hold + ["20", "--orphan-policy", "all"], true)
+        _ = try run(1, hold + ["20", "--orphan-policy", "estimate"], true)
+        #expect(
+            try run(0, hold + ["20", "--orphan-policy", "full_hold"], true)
+                .contains("\"orphan_charge\": \"20\""))
         #expect(try run(0, ["budgets", "list", "acme"], false).contains("\"held\": \"20.00\""))
         _ = try run(0, ["holds", "void", "h-1", "--account", "acme"], true)
         _ = try run(0, ["budgets", "remove", "acme", "daily"], false)

@@ -14,7 +14,7 @@ import Testing
 @testable import Gateway
 
 /// A wall clock that is set by hand, beside the machine's monotonic one.
-private final class SetClock: TimeSource {
+final class SetClock: TimeSource {
     private let wall: Atomic<Int64>
     private let system = SystemClock()
 
@@ -122,16 +122,18 @@ struct MixedActsTests {
             for problem in await organisation.score.problems { Issue.record("seed \(seed): \(problem)") }
             done.merge(await organisation.done, uniquingKeysWith: +)
             refused += await organisation.refused
+            done["orphan charged", default: 0] += await organisation.score.orphanCount
         }
         let report = try OfflineDirectory(directory.path + "/data").verify()
         #expect(report.problem == nil, "seed \(seed)")
         // Every kind of act happened, or the history was not a mixed one.
         for kind in [
             "charged", "parked", "duplicate", "held (clip)", "held (strict)", "hold again", "settled",
-            "settled late",
+            "settled late", "orphan corrected", "orphan given back",
             "voided", "extended", "quoted", "deducted", "refunded", "corrected", "grant voided", "act again",
             "budget set",
-            "budget removed", "parked settled", "parked discarded", "changed", "closed (keep)",
+            "budget removed", "orphan charged", "parked settled", "parked discarded", "changed",
+            "closed (keep)",
             "closed (forfeit)",
             "closed (transfer)", "moved", "moved again",
         ] + GrantKind.allCases.map({ "granted \($0.name)" }) {

@@ -56,6 +56,8 @@ actor MixedOrganisation {
     /// Requests that the history holds.
     private var refundable: [String] = []
     private var parked: [String] = []
+    /// Orphans that were charged, by the late report that could not be priced.
+    private var parkedOrphans: [String: ScoredHold] = [:]
     /// How often each act was done and answered with more than a refusal.
     private(set) var done: [String: Int] = [:]
     private(set) var refused = 0
@@ -67,6 +69,7 @@ actor MixedOrganisation {
         var usage: QuoteDraft?
         var policy: HoldPolicy
         var lease: Int64
+        var orphan: OrphanPolicy?
     }
 
     init(_ name: String, seed: UInt64, gateway: Gateway) {
@@ -123,6 +126,12 @@ actor MixedOrganisation {
     /// Does `count` acts at one moment. Returns when every answer is durable.
     func round(_ count: Int) async {
         score.advance(to: gateway.now().microseconds)
+        // A report's answer does not look at leases: what they charge is charged before, as by the sweeper.
+        do {
+            _ = try await gateway.balance(of: Array(name.utf8))
+        } catch {
+            score.problem("\(name): \(error)")
+        }
         refundable = score.outcomes.filter { $0.value.state == .charged && $0.value.charge > 0 }.keys.sorted()
         parked = score.outcomes.filter { $0.value.state == .parked }.keys.sorted()
         for done in 0..<count {
@@ -206,7 +215,9 @@ actor MixedOrganisation {
         let open = score.holds.keys.sorted()
         let known = holdDrafts.suffix(40).map(\.id)
         guard !known.isEmpty else { return hold() }
+        let orphans = score.orphans.keys.sorted()
         report.hold = open.isEmpty || chance(10) ? pick(known) : pick(open)
+        if !orphans.isEmpty, chance(15) { report.hold = pick(orphans) }
         if let terms = holdDrafts.last(where: { $0.id == report.hold })?.terms, chance(95) {
             report.account = terms.account
             report.draft.account = Array(terms.account.utf8)
@@ -227,7 +238,10 @@ actor MixedOrganisation {
         let answer = report.withRecord { record -> (ReportDecision, RecordKeys?) in
             let prepared = lane.prepare(record)
             if prepared.needsHistory, case .notAsked = history { return (.askHistory, prepared.keys) }
-            return (lane.decide(record, prepared, history: history), nil)
+            let decision = lane.decide(record, prepared, history: history)
+            // Memory does not know the hold that it names.
+            if case .askHistory = decision, case .notAsked = history { return (decision, prepared.keys) }
+            return (decision, nil)
         }
         mark = lane.endRead()
         lane.handOver()
@@ -268,6 +282,7 @@ actor MixedOrganisation {
         if receipt.duplicate { return score.problem("\(report.id): a duplicate of nothing") }
         let wallet = score.payer(report.account)
         let open = report.hold.isEmpty ? nil : score.holds[report.hold]
+        var orphan: ScoredHold?
         if let released = receipt.holdReleased {
             if open?.amount != released {
                 score.problem(
@@ -275,11 +290,20 @@ actor MixedOrganisation {
             }
             score.holds[report.hold] = nil
             count("settled")
+            if receipt.orphanCharge != 0 { score.problem("\(report.id): \(receipt) settles no orphan") }
         } else if !report.hold.isEmpty {
             if open != nil || !receipt.holdExpired {
                 score.problem("\(report.id): \(report.hold) is open and was not released")
             }
             count("settled late")
+            orphan = score.correct(report.hold, by: receipt, report.id)
+            if let orphan {
+                count(receipt.givenBack > 0 ? "orphan given back" : "orphan corrected")
+                if orphan.account != report.account || orphan.source != report.draft.source {
+                    score.problem("\(report.id): corrects the orphan of \(orphan)")
+                }
+                if receipt.state == .parked { parkedOrphans[report.id] = orphan }
+            }
         } else if !score.isActive(report.account) {
             score.problem("\(report.id): charged to \(report.account), which is not active")
         }
@@ -288,7 +312,7 @@ actor MixedOrganisation {
         reports.append(report)
         if reports.count > 4_000 { reports.removeFirst(2_000) }
         score.wallets[wallet]?.charged += receipt.charge
-        score.move(wallet, by: -receipt.charge, to: receipt.balance, report.id)
+        score.move(wallet, by: receipt.givenBack - receipt.charge, to: receipt.balance, report.id)
         if report.onInsufficient == .refuse, receipt.charge > 0, let found = score.wallets[wallet],
             !found.isUnlimited,
             found.balance - score.held(wallet) + found.overdraft < 0
@@ -299,7 +323,8 @@ actor MixedOrganisation {
         score.count(
             report.account, String(decoding: report.draft.provider, as: UTF8.self),
             String(decoding: report.draft.model, as: UTF8.self), cost: receipt.charge,
-            tokens: usage.inputTokens + usage.outputTokens, requests: 1)
+            tokens: max(0, usage.inputTokens + usage.outputTokens - (orphan?.orphanTokens ?? 0)),
+            requests: orphan == nil ? 1 : 0)
         count(receipt.state == .parked ? "parked" : "charged")
     }
 
@@ -346,6 +371,10 @@ actor MixedOrganisation {
             draft.eventTime = Timestamp(microseconds: score.now)
             (terms.amount, terms.usage) = (nil, draft)
         }
+        if chance(60) {
+            terms.orphan = pick(
+                terms.usage == nil ? [OrphanPolicy.release, .fullHold] : OrphanPolicy.allCases)
+        }
         open((next("h"), terms))
     }
 
@@ -366,6 +395,7 @@ actor MixedOrganisation {
                     asked.amount = terms.amount
                     asked.policy = terms.policy
                     asked.leaseMilliseconds = terms.lease
+                    asked.orphanPolicy = terms.orphan
                     let prepared = lane.prepare(hold: asked, tags: ByteView(), record: record)
                     return lane.hold(asked, record, prepared)
                 }
@@ -391,7 +421,17 @@ actor MixedOrganisation {
             hold.tokens = usage.usage.inputTokens + usage.usage.outputTokens
             hold.provider = String(decoding: usage.provider, as: UTF8.self)
             hold.model = String(decoding: usage.model, as: UTF8.self)
+            hold.orphanTokens = terms.orphan == .inputOnly ? usage.usage.inputTokens : hold.tokens
         }
+        hold.orphanCharge = receipt.orphanCharge
+        if receipt.orphanCharge > receipt.amount
+            || terms.orphan ?? .release == .release && receipt.orphanCharge != 0
+            || terms.orphan == .fullHold && receipt.orphanCharge != receipt.amount
+        {
+            score.problem("\(id): its orphan costs \(receipt.orphanCharge) of \(receipt.amount)")
+        }
+        // An id that was forgotten may be held again.
+        score.orphans[id] = nil
         if score.holds[id] != nil { score.problem("\(id): opened, and was open") }
         if !score.isActive(terms.account) {
             score.problem("\(id): opened for \(terms.account), which is not active")
@@ -462,6 +502,7 @@ actor MixedOrganisation {
             receipt.amount <= hold.amount + (growth ?? 0)
         else { return score.problem("\(id): extended to \(receipt)") }
         (hold.amount, hold.expiresAt) = (receipt.amount, receipt.expiresAt.microseconds)
+        hold.orphanCharge = receipt.orphanCharge
         score.holds[id] = hold
         count("extended")
     }
@@ -669,7 +710,11 @@ actor MixedOrganisation {
                 if isDiscard {
                     if receipt.charge != 0 { score.problem("\(id): discarded for \(receipt.charge)") }
                 } else {
-                    score.move(wallet, by: -receipt.charge, to: receipt.balance, id)
+                    let orphan = parkedOrphans.removeValue(forKey: id)
+                    if receipt.orphanCharge != orphan?.orphanCharge ?? 0 {
+                        score.problem("\(id): settled as \(receipt) after \(String(describing: orphan))")
+                    }
+                    score.move(wallet, by: receipt.givenBack - receipt.charge, to: receipt.balance, id)
                     score.count(
                         report.account, String(decoding: report.draft.provider, as: UTF8.self),
                         String(decoding: report.draft.model, as: UTF8.self), cost: receipt.charge, tokens: 0,

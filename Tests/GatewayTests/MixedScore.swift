@@ -35,6 +35,9 @@ struct ScoredHold {
     var tokens: Int64 = 0
     var provider = ""
     var model = ""
+    /// What the end of its lease charges, and the tokens of that.
+    var orphanCharge: Int64 = 0
+    var orphanTokens: Int64 = 0
 }
 
 /// A budget and what was counted in its window.
@@ -74,6 +77,10 @@ struct MixedScore {
     var wallets: [String: ScoredWallet] = [:]
     var statuses: [String: AccountStatus] = [:]
     var holds: [String: ScoredHold] = [:]
+    /// Those whose lease was over and charged, until their report comes.
+    var orphans: [String: ScoredHold] = [:]
+    /// Orphans that were charged.
+    var orphanCount = 0
     var budgets: [String: [String: ScoredBudget]] = [:]
     var outcomes: [String: ScoredOutcome] = [:]
     /// What does not add up.
@@ -152,7 +159,28 @@ struct MixedScore {
     /// Moves the time on: leases end.
     mutating func advance(to time: Int64) {
         now = time
-        holds = holds.filter { $0.value.expiresAt > time }
+        for (id, hold) in holds where hold.expiresAt <= time {
+            holds[id] = nil
+            guard hold.orphanCharge > 0 else { continue }
+            orphans[id] = hold
+            orphanCount += 1
+            wallets[payer(hold.account)]?.balance -= hold.orphanCharge
+            wallets[payer(hold.account)]?.charged += hold.orphanCharge
+            count(
+                hold.account, hold.provider, hold.model, cost: hold.orphanCharge, tokens: hold.orphanTokens,
+                requests: 1)
+        }
+    }
+
+    /// Takes what a late report made of its hold's orphan. Returns the orphan.
+    mutating func correct(_ hold: String, by receipt: Receipt, _ what: String) -> ScoredHold? {
+        let orphan = orphans.removeValue(forKey: hold)
+        if receipt.orphanCharge != orphan?.orphanCharge ?? 0 || receipt.charge > 0 && receipt.givenBack > 0
+            || receipt.givenBack > receipt.orphanCharge
+        {
+            problem("\(what): \(receipt) after an orphan of \(String(describing: orphan))")
+        }
+        return orphan
     }
 
     /// Counts a charge in the budgets on the account's way up.

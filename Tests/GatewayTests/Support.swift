@@ -6,6 +6,7 @@ import Gateway
 import Ledger
 import Logging
 import Money
+import Platform
 import Pricing
 import Store
 import Testing
@@ -30,7 +31,8 @@ final class TemporaryDirectory {
 
 /// Opens a gateway with small files.
 func openGateway(
-    _ directory: TemporaryDirectory, change: (inout GatewaySettings) -> Void = { _ in }
+    _ directory: TemporaryDirectory, clock: (any TimeSource)? = nil,
+    change: (inout GatewaySettings) -> Void = { _ in }
 ) throws -> Gateway {
     var settings = GatewaySettings(dataDirectory: directory.path + "/data")
     settings.segmentBytes = 1 << 20
@@ -38,7 +40,8 @@ func openGateway(
     change(&settings)
     var logger = Logger(label: "test")
     logger.logLevel = .critical
-    return try Gateway.open(settings, logger: logger)
+    guard let clock else { return try Gateway.open(settings, logger: logger) }
+    return try Gateway.open(settings, logger: logger, clock: clock)
 }
 
 /// A report as the tests write it.

@@ -99,7 +99,8 @@ struct EntryCodecTests {
                     }
                     #expect(readTime == time)
                     #expect(charge.draws.draws == draws)
-                    expectSame(charge, written, new: ChargeEntry(), except: ["state", "parkedReason"])
+                    expectSame(
+                        charge, written, new: ChargeEntry(), except: ["state", "parkedReason", "orphan"])
                 }
             }
         }
@@ -355,6 +356,8 @@ struct EntryCodecTests {
         entry.model = .max
         entry.path = texts[0]
         entry.id = texts[1]
+        entry.orphan = .estimate
+        entry.orphanCharge = HoldLimits.amountMax - 1
         return entry
     }
 
@@ -389,7 +392,8 @@ struct EntryCodecTests {
             }
             try read(all) { _, entry in
                 switch entry {
-                case .held(let entry): expectSame(entry, held(texts), new: HoldOpenedEntry())
+                case .held(let entry):
+                    expectSame(entry, held(texts), new: HoldOpenedEntry(), except: ["use"])
                 case .holdEnded(let entry): expectSame(entry, holdEnded(texts), new: HoldEndedEntry())
                 case .holdChanged(let entry): expectSame(entry, holdChanged(texts), new: HoldChangedEntry())
                 default: Issue.record("another kind")
@@ -414,11 +418,100 @@ struct EntryCodecTests {
         }
     }
 
+    private func orphaned(_ texts: [ByteView]) -> OrphanedEntry {
+        var entry = OrphanedEntry()
+        entry.policy = .inputOnly
+        entry.charge = charge(tier: texts[1], content: texts[2])
+        entry.charge.key = Hash128(low: 9, high: 11)
+        entry.charge.holdReleased = 8_000_000_001
+        return entry
+    }
+
+    @Test("a hold that says nothing of its orphan is written as before there were orphans, and read")
+    func plainHold() throws {
+        try withTexts { texts in
+            var plain = held(texts)
+            plain.orphan = .release
+            plain.orphanCharge = 0
+            let bytes = chunk { $0.append(time: time, plain) }
+            #expect(Array(bytes.suffix(texts[1].count)) == Array(texts[1]))
+            try read(bytes) { _, entry in
+                guard case .held(let found) = entry else {
+                    Issue.record("another kind")
+                    return
+                }
+                #expect(found.orphan == .release && found.orphanCharge == 0 && found.use.isEmpty)
+                #expect(found.id.text == texts[1].text)
+            }
+        }
+    }
+
+    private let link = OrphanLink(
+        hold: Hash128(low: .max, high: 1), sequence: 300, charge: HoldLimits.amountMax, tokens: 1 << 30,
+        wallet: .max - 1)
+
+    @Test("the charge of an orphan keeps every field, and so does the report that corrects it")
+    func orphans() throws {
+        try withTexts { texts in
+            try read(chunk { $0.append(time: time, orphaned(texts)) }) { _, entry in
+                guard case .holdOrphaned(let found) = entry else {
+                    Issue.record("another kind")
+                    return
+                }
+                #expect(found.policy == .inputOnly)
+                expectSame(
+                    found.charge, orphaned(texts).charge, new: ChargeEntry(),
+                    except: ["state", "parkedReason", "orphan", "draws"])
+            }
+            var written = charge(tier: texts[1], content: texts[2])
+            written.hold = nil
+            written.holdReleased = 0
+            written.orphan = link
+            try read(chunk { $0.append(time: time, written) }) { _, entry in
+                guard case .charged(let found) = entry else {
+                    Issue.record("another kind")
+                    return
+                }
+                expectSame(
+                    found, written, new: ChargeEntry(),
+                    except: ["state", "parkedReason", "draws", "hold", "holdReleased"])
+                #expect(found.charge == 0 && found.givenBack == HoldLimits.amountMax - 7_999_999_998)
+            }
+        }
+    }
+
+    @Test("what an outcome keeps beside its columns is read back, with its hold and its orphan")
+    func outcomeDetails() throws {
+        try withTexts { texts in
+            func read(_ charge: ChargeEntry, end: ParkedEndEntry? = nil, _ policy: OrphanPolicy? = nil) throws
+                -> OutcomeDetails
+            {
+                var packer = BytePacker()
+                OutcomeDetails.append(charge, end: end, orphanedBy: policy, to: &packer)
+                return try OutcomeDetails(reading: packer.view)
+            }
+            var charge = charge(tier: texts[1], content: texts[2])
+            #expect(try read(charge).holdReleased == 77 && read(charge).orphanPolicy == nil)
+            let orphan = try read(charge, .estimate)
+            #expect(orphan.holdReleased == 77 && orphan.orphanPolicy == .estimate && orphan.orphan == nil)
+            charge.hold = nil
+            charge.orphan = link
+            let late = try read(charge)
+            #expect(late.holdReleased == nil && late.orphanPolicy == nil && late.orphan == link)
+            var end = ParkedEndEntry()
+            end.parkedSequence = 300
+            #expect(try read(charge, end: end).orphan == link)
+            charge.orphan = nil
+            let plain = try read(charge, end: end)
+            #expect(plain.orphan == nil && plain.end?.parkedSequence == 300)
+        }
+    }
+
     /// A chunk with an entry of every kind.
     private func everyKind() throws -> [UInt8] {
         var bytes: [UInt8] = []
         try withTexts { texts in
-            bytes = chunk(15) {
+            bytes = chunk(17) {
                 $0.append(
                     time: time, charge(tier: texts[1], content: texts[2]),
                     draws: [Draw(grant: 7, amount: 300)])
@@ -456,6 +549,11 @@ struct EntryCodecTests {
                 $0.append(time: time, held(texts))
                 $0.append(time: time, holdEnded(texts))
                 $0.append(time: time, holdChanged(texts))
+                $0.append(time: time, orphaned(texts))
+                var late = charge(tier: texts[1], content: texts[2])
+                late.hold = nil
+                late.orphan = link
+                $0.append(time: time, late)
             }
         }
         return bytes
@@ -466,7 +564,7 @@ struct EntryCodecTests {
         let whole = try everyKind()
         var count = 0
         try read(whole) { _, _ in count += 1 }
-        #expect(count == 15)
+        #expect(count == 17)
         for cut in 0..<whole.count {
             #expect(throws: EntryError.self, "cut at byte \(cut)") {
                 try read(Array(whole.prefix(cut))) { _, _ in }

@@ -18,6 +18,7 @@ struct HoldOrder: Hashable {
     var policy = HoldPolicy.strict
     var lease: Int64 = 0
     var byok = false
+    var orphan: OrphanPolicy?
 
     init(_ id: String = "h1", of account: String = "acme", amount: Int64? = nil, policy: HoldPolicy = .strict)
     {
@@ -64,6 +65,7 @@ extension House {
             terms.amount = order.amount
             terms.policy = order.policy
             terms.leaseMilliseconds = order.lease
+            terms.orphanPolicy = order.orphan
             return ledger.hold(
                 terms, keys: HoldKeys(keys), record: record, book: book, now: now, mark: &mark)
         }
@@ -101,7 +103,13 @@ extension House {
     ) -> ReportDecision {
         var call = Call(request, of: account, tokens: tokens, refuse: refuse, byok: byok)
         call.holdID = hold
-        return report(call)
+        return reportAsking(call)
+    }
+
+    /// Reports; where only history could say what became of a hold, it knows of none.
+    func reportAsking(_ call: Call) -> ReportDecision {
+        let decision = report(call)
+        return decision.asksHistory ? report(call, history: .neverSeen) : decision
     }
 
     /// A sibling that has replayed everything.
@@ -110,5 +118,39 @@ extension House {
         let twin = sibling()
         try twin.replay(pieces)
         return twin
+    }
+}
+
+extension House {
+    /// What a parked report's entry says of its hold's orphan, as history would.
+    func parkedOrphan(_ key: Hash128) -> OrphanLink? {
+        collect()
+        var link: OrphanLink?
+        do {
+            try forEachEntry { _, _, entry in
+                if case .charged(let charge) = entry, charge.key == key { link = charge.orphan }
+            }
+        } catch {
+            Issue.record("the journal cannot be read: \(error)")
+        }
+        return link
+    }
+
+    /// Hands over every entry that was replayed or written.
+    func forEachEntry(_ body: (UInt64, Timestamp, Entry) throws -> Void) throws {
+        collect()
+        for piece in replayedPieces + pieces {
+            try piece.withView { (view) throws in
+                var chunks = PieceReader(view)
+                while let chunk = try chunks.next() {
+                    var reader = try ChunkReader(chunk)
+                    var sequence = reader.nextSequence
+                    while let (time, entry) = try reader.next() {
+                        try body(sequence, time, entry)
+                        sequence = reader.nextSequence
+                    }
+                }
+            }
+        }
     }
 }

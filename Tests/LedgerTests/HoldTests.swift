@@ -365,6 +365,11 @@ struct HoldTableTests {
             model: 0, account: 0, wallet: 0, source: .platform, policy: .strict)
     }
 
+    /// What a hold is for, of every length around a piece's.
+    private func use(_ number: UInt64) -> [UInt8] {
+        [UInt8](repeating: UInt8(number), count: Int(number % 7) * 30 + Int(number % 3))
+    }
+
     @Test(
         "finds, moves and removes like a dictionary, and always knows the first to end",
         arguments: UInt64(1)...12)
@@ -379,6 +384,9 @@ struct HoldTableTests {
             #expect((found != nil) == (model[number] != nil), "seed \(seed), step \(step)")
             if let found {
                 #expect(table.id(found).withView { $0.text } == "h\(number)")
+                var packer = BytePacker()
+                table.appendUse(of: found, to: &packer)
+                #expect(Array(packer.view) == use(number), "seed \(seed), step \(step)")
                 if random.chance(50) {
                     table.remove(found)
                     model[number] = nil
@@ -387,7 +395,9 @@ struct HoldTableTests {
                     model[number] = time
                 }
             } else {
-                _ = Array("h\(number)".utf8).withView { table.insert(row(number, expiresAt: time), id: $0) }
+                _ = Array("h\(number)".utf8).withView { id in
+                    use(number).withView { table.insert(row(number, expiresAt: time), id: id, use: $0) }
+                }
                 model[number] = time
             }
             #expect(table.count == model.count)

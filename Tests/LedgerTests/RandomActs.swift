@@ -87,7 +87,9 @@ struct RandomActs {
         case 49..<52:
             guard !orders.isEmpty else { return .hold(order()) }
             return .extend(
-                random.pick(orders), lease: random.pick([0, 1, 5_000_000, HoldLimits.leaseMax, -1]),
+                random.pick(orders),
+                // No two leases end together: who is charged first may matter.
+                lease: random.pick([1_000 * Int64(number) + 7, 1, 5_000_000, HoldLimits.leaseMax, -1]),
                 amount: random.chance(50) ? Int64.random(in: 0...900, using: &random) : nil)
         case 52..<55: return orders.isEmpty ? .hold(order()) : .void(random.pick(orders))
         default: return .report(call())
@@ -156,6 +158,10 @@ struct RandomActs {
         }
         order.byok = random.chance(40)
         order.lease = random.pick([0, 0, 1_000, 86_400_000, 86_400_001])
+        if random.chance(60) {
+            order.orphan = random.pick(OrphanPolicy.allCases)
+            order.lease = random.pick([600_000 + Int64(number), 3_000 + Int64(number), 1_000])
+        }
         orders.append(order)
         return order
     }
@@ -224,7 +230,7 @@ extension House {
                     amount, to: path, kind: kind, expiresAt: Timestamp(microseconds: expiry),
                     filter: GrantFilter(providers: filter.map { [$0] } ?? []), key: key))
         case .report(let call):
-            switch report(call) {
+            switch reportAsking(call) {
             case .askHistory: return .nothing
             case .refused(let refusal): return .refused("\(refusal.reason.name)")
             case .receipt(let receipt):

@@ -57,6 +57,8 @@ final class ReferenceLedger {
         var sequence: UInt64
         var charge: Int64
         var isParked = false
+        /// The hold whose orphan was charged before it came.
+        var orphan: String?
     }
 
     private var accounts: [String: Account] = [:]
@@ -69,6 +71,9 @@ final class ReferenceLedger {
         var expiry: Int64
         var sequence: UInt64
         var state = "open"
+        /// What the end of its lease charges; and, when it has, the entry.
+        var orphanCharge: Int64 = 0
+        var orphanedBy: UInt64?
     }
 
     private var known: [String: Known] = [:]
@@ -117,11 +122,42 @@ final class ReferenceLedger {
 
     private func expireHolds(_ now: Int64) {
         let now = max(now, time)
-        for (name, hold) in holds where hold.state == "open" && hold.expiry <= now {
+        for (name, hold) in holds.sorted(by: { $0.value.expiry < $1.value.expiry })
+        where hold.state == "open" && hold.expiry <= now {
+            if hold.orphanCharge > 0 {
+                endExpired(hold.wallet, now)
+                guard var account = accounts[hold.wallet] else { continue }
+                draw(
+                    hold.orphanCharge, from: &account,
+                    for: hold.order.amount == nil ? hold.order.usage.provider : "")
+                account.charged += hold.orphanCharge
+                accounts[hold.wallet] = account
+            }
             write(now)
             holds[name]?.state = "expired"
             holds[name]?.sequence = sequence
+            if hold.orphanCharge > 0 { holds[name]?.orphanedBy = sequence }
         }
+    }
+
+    /// What of an orphan's charge stands.
+    private func standing(_ orphan: Held) -> Int64 {
+        guard let sequence = orphan.orphanedBy else { return 0 }
+        return orphan.orphanCharge - (refunded[sequence] ?? 0)
+    }
+
+    /// Gives back what an orphan was charged beyond what is owed. Returns the balance of `wallet`.
+    private func giveBack(_ orphan: Held?, owed: Int64, balanceOf wallet: String, _ now: Int64) -> Int64 {
+        if let orphan, let charged = orphan.orphanedBy, standing(orphan) > owed,
+            var account = accounts[orphan.wallet]
+        {
+            let amount = standing(orphan) - owed
+            write(now)
+            give(amount, to: &account, kind: "refund", order: 35, expiry: .max)
+            refunded[charged, default: 0] += amount
+            accounts[orphan.wallet] = account
+        }
+        return accounts[wallet]?.balance ?? 0
     }
 
     private func name(_ order: HoldOrder) -> String {
@@ -131,14 +167,16 @@ final class ReferenceLedger {
     private func says(_ name: String, duplicate: Bool, wallet: String?) -> Outcome {
         guard let hold = holds[name] else { return .nothing }
         return .held(
-            state: hold.state, amount: hold.amount, available: wallet.map { available($0) } ?? 0,
+            state: hold.state, amount: hold.orphanedBy == nil ? hold.amount : hold.orphanCharge,
+            available: wallet.map { available($0) } ?? 0,
             sequence: hold.state == "expired" ? 0 : hold.sequence, duplicate: duplicate)
     }
 
     func hold(_ order: HoldOrder, month: Int, now: Int64) -> Outcome {
         expireHolds(now)
         if let first = holds[name(order)] {
-            if first.order != order { return .refused("IDEMPOTENCY_CONFLICT") }
+            // Of an orphan that was charged the digest is not kept.
+            if first.order != order, first.orphanedBy == nil { return .refused("IDEMPOTENCY_CONFLICT") }
             return says(
                 name(order), duplicate: true,
                 wallet: first.state == "open" ? first.wallet : wallet(order.account))
@@ -149,6 +187,9 @@ final class ReferenceLedger {
         if status > 0 { return .refused(status == 1 ? "ACCOUNT_SUSPENDED" : "ACCOUNT_CLOSED") }
         guard let wallet = wallet(order.account) else { return .refused("ACCOUNT_NOT_FOUND") }
         guard (0...86_400_000).contains(order.lease) else { return .refused("INVALID_ARGUMENT") }
+        if order.amount != nil, order.orphan == .inputOnly || order.orphan == .estimate {
+            return .refused("INVALID_ARGUMENT")
+        }
         endExpired(wallet, now)
         guard let account = accounts[wallet] else { return .nothing }
         var asked: Int64
@@ -176,6 +217,12 @@ final class ReferenceLedger {
         holds[name(order)] = Held(
             order: order, wallet: wallet, amount: amount,
             expiry: time + (order.lease == 0 ? 600_000 : order.lease) * 1_000, sequence: sequence)
+        switch order.orphan {
+        case .fullHold: holds[name(order)]?.orphanCharge = amount
+        // All that a hold of these tests is for is input.
+        case .estimate, .inputOnly: holds[name(order)]?.orphanCharge = min(asked, amount)
+        case .release, nil: break
+        }
         return says(name(order), duplicate: false, wallet: wallet)
     }
 
@@ -200,13 +247,15 @@ final class ReferenceLedger {
         guard new >= hold.amount else { return .refused("INVALID_ARGUMENT") }
         if new > hold.amount, accounts[hold.wallet]?.unlimited == false {
             endExpired(hold.wallet, now)
-            if new - hold.amount > available(hold.wallet, for: "") {
+            let provider = hold.order.amount == nil ? hold.order.usage.provider : ""
+            if new - hold.amount > available(hold.wallet, for: provider) {
                 guard hold.order.policy == .clip else { return .refused("INSUFFICIENT_CREDITS") }
-                new = hold.amount + max(0, available(hold.wallet, for: ""))
+                new = hold.amount + max(0, available(hold.wallet, for: provider))
             }
         }
         write(now)
         holds[name(order)]?.amount = new
+        if hold.order.orphan == .fullHold { holds[name(order)]?.orphanCharge = new }
         holds[name(order)]?.expiry = time + (lease == 0 ? 600_000 : lease) * 1_000
         guard
             case .held(let state, let amount, let available, _, _) = says(
@@ -297,6 +346,7 @@ final class ReferenceLedger {
         }
         guard let wallet = wallet(call.account) else { return .refused("ACCOUNT_NOT_FOUND") }
         var released: Int64?
+        var orphan: Held?
         if !call.holdID.isEmpty {
             expireHolds(now)
             switch holds[holdName]?.state {
@@ -308,12 +358,16 @@ final class ReferenceLedger {
                 released = hold.amount
             case "settled": return .refused("HOLD_ALREADY_SETTLED")
             case "voided": return .refused("HOLD_VOIDED")
-            case "expired": break
+            case "expired":
+                guard let hold = holds[holdName], hold.orphanedBy != nil else { break }
+                if hold.order.account != call.account { return .refused("HOLD_NOT_FOUND") }
+                if hold.order.byok != (call.source == .byok) { return .refused("CREDENTIAL_MISMATCH") }
+                orphan = hold
             default: return .refused("HOLD_NOT_FOUND")
             }
         }
         func endHold() {
-            guard released != nil else { return }
+            guard released != nil || orphan != nil else { return }
             holds[holdName]?.state = "settled"
             holds[holdName]?.sequence = sequence
         }
@@ -327,13 +381,19 @@ final class ReferenceLedger {
         if call.usage.cacheReadTokens > call.usage.inputTokens || call.model != "unit" {
             write(now)
             endHold()
-            known[name] = Known(content: content, sequence: sequence, charge: 0, isParked: true)
+            known[name] = Known(
+                content: content, sequence: sequence, charge: 0, isParked: true,
+                orphan: orphan == nil ? nil : holdName)
             return .parked(sequence: sequence, balance: account.balance)
         }
         let fee = call.usage.inputTokens * (tier == "double" ? 2 : 1)
         let allowance = allowance(of: account, call, fee: fee, month: month)
-        let charge = fee - allowance
-        if call.onInsufficient == .refuse { expireHolds(now) }
+        let owed = fee - allowance
+        if call.onInsufficient == .refuse {
+            expireHolds(now)
+            account = accounts[wallet] ?? account
+        }
+        let charge = max(0, owed - (orphan.map { standing($0) } ?? 0))
         if call.onInsufficient == .refuse, charge > 0, !account.unlimited,
             charge > available(wallet, for: call.provider) + (released ?? 0)
         {
@@ -344,7 +404,9 @@ final class ReferenceLedger {
         write(now)
         endHold()
         known[name] = Known(content: content, sequence: sequence, charge: charge)
-        return .charged(sequence: sequence, charge: charge, allowance: allowance, balance: account.balance)
+        let charged = sequence
+        let balance = giveBack(orphan, owed: owed, balanceOf: wallet, now)
+        return .charged(sequence: charged, charge: charge, allowance: allowance, balance: balance)
     }
 
     private func allowance(of account: Account, _ call: Call, fee: Int64, month: Int) -> Int64 {
@@ -371,7 +433,8 @@ final class ReferenceLedger {
             return .duplicate(sequence: first.sequence, charge: first.charge, balance: 0)
         }
         guard let wallet = wallet(reported.account), var account = accounts[wallet] else { return .nothing }
-        var (charge, allowance): (Int64, Int64) = (0, 0)
+        var (charge, allowance, owed): (Int64, Int64, Int64) = (0, 0, 0)
+        let orphan = first.orphan.flatMap { holds[$0] }
         if action != .discard {
             if corrected.usage.cacheReadTokens > corrected.usage.inputTokens {
                 return .refused("INVALID_USAGE")
@@ -381,15 +444,20 @@ final class ReferenceLedger {
             account = accounts[wallet] ?? account
             let fee = corrected.usage.inputTokens
             allowance = self.allowance(of: account, corrected, fee: fee, month: month)
-            charge = fee - allowance
+            owed = fee - allowance
+            charge = max(0, owed - (orphan.map { standing($0) } ?? 0))
             take(charge, allowance, from: &account, corrected, month: month)
         }
-        if action != .preview {
-            accounts[wallet] = account
-            write(now)
-            known[name] = Known(content: first.content, sequence: sequence, charge: charge)
+        guard action != .preview else {
+            return .charged(
+                sequence: sequence, charge: charge, allowance: allowance, balance: account.balance)
         }
-        return .charged(sequence: sequence, charge: charge, allowance: allowance, balance: account.balance)
+        accounts[wallet] = account
+        write(now)
+        known[name] = Known(content: first.content, sequence: sequence, charge: charge)
+        let ended = sequence
+        let balance = giveBack(action == .settle ? orphan : nil, owed: owed, balanceOf: wallet, now)
+        return .charged(sequence: ended, charge: charge, allowance: allowance, balance: balance)
     }
 
     func standing(_ path: String, now: Int64) -> Outcome {

@@ -12,7 +12,7 @@ import Testing
 struct ReplayRefusalTests {
     /// Two accounts, two grants, one of which ends, own-key use, a charge over two grants, and two parked
     /// reports, of which one is given up and one settled; credit deducted, refunded, noted, voided and moved; two
-    /// holds, one grown and settled, one voided.
+    /// holds, one grown and settled, one voided, and a third whose orphan was charged before its report came.
     private func house() throws -> House {
         let house = try House()
         try house.open("acme")
@@ -54,6 +54,12 @@ struct ReplayRefusalTests {
         try house.void("h2")
         try house.budget("day", of: "acme/a", limit: 100)
         house.settle("h1", "r6", of: "acme/a", tokens: 12)
+        var orphan = HoldOrder("h3", of: "acme/a", amount: 30)
+        orphan.orphan = .fullHold
+        house.hold(orphan)
+        house.now.microseconds += 600_000_000
+        _ = try house.summary()
+        house.settle("h3", "r7", of: "acme/a", tokens: 21)
         house.collect()
         return house
     }
@@ -103,6 +109,7 @@ struct ReplayRefusalTests {
         case .held(let hold): packer.append(time: time, hold)
         case .holdEnded(let hold): packer.append(time: time, hold)
         case .holdChanged(let hold): packer.append(time: time, hold)
+        case .holdOrphaned(let hold): packer.append(time: time, hold)
         case .budgetSet(let budget): packer.append(time: time, budget)
         case .budgetCrossed(let budget): packer.append(time: time, budget)
         case .accountMoved(let moved): packer.append(time: time, moved)
@@ -137,7 +144,7 @@ struct ReplayRefusalTests {
             write(time, entry, to: &packer)
         }
         #expect(error == nil)
-        #expect(kinds.count == 13, "the history has every kind of entry: \(kinds)")
+        #expect(kinds.count == 14, "the history has every kind of entry: \(kinds)")
     }
 
     @Test("a balance that does not follow is refused, in every kind of entry that has one")
@@ -173,6 +180,9 @@ struct ReplayRefusalTests {
                         case .deducted(var deducted):
                             deducted.balanceAfter += difference
                             entry = .deducted(deducted)
+                        case .holdOrphaned(var orphaned):
+                            orphaned.charge.balanceAfter += difference
+                            entry = .holdOrphaned(orphaned)
                         case .accountOpened, .accountChanged, .noted, .held, .holdEnded, .holdChanged,
                             .budgetSet, .budgetCrossed, .accountMoved:
                             hasBalance = false
@@ -224,7 +234,7 @@ struct ReplayRefusalTests {
         }
     }
 
-    @Test("a hold that ends twice, with another amount, or shrinks is refused")
+    @Test("a hold that ends twice, with another amount, or shrinks is refused; so is an orphan of nothing")
     func holds() throws {
         let changes: [@Sendable (inout Entry) -> Bool] = [
             { entry in
@@ -248,6 +258,31 @@ struct ReplayRefusalTests {
             { entry in
                 guard case .charged(var charge) = entry, charge.hold != nil else { return false }
                 charge.holdReleased -= 1
+                entry = .charged(charge)
+                return true
+            },
+            { entry in
+                guard case .holdOrphaned(var orphaned) = entry else { return false }
+                orphaned.charge.hold = Hash128(low: 1, high: 1)
+                orphaned.charge.key = Hash128(low: 1, high: 1)
+                entry = .holdOrphaned(orphaned)
+                return true
+            },
+            { entry in
+                guard case .holdOrphaned(var orphaned) = entry else { return false }
+                orphaned.charge.holdReleased += 1
+                entry = .holdOrphaned(orphaned)
+                return true
+            },
+            { entry in
+                guard case .charged(var charge) = entry, charge.orphan != nil else { return false }
+                charge.orphan?.wallet = 99
+                entry = .charged(charge)
+                return true
+            },
+            { entry in
+                guard case .charged(var charge) = entry, charge.orphan != nil else { return false }
+                charge.orphan?.sequence = 1 << 40
                 entry = .charged(charge)
                 return true
             },

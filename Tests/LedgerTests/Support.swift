@@ -215,6 +215,8 @@ final class House {
     var now = Fixture.start
     var mark = AnswerMark()
     private(set) var pieces: [[UInt8]] = []
+    /// Those that it replayed.
+    private(set) var replayedPieces: [[UInt8]] = []
     private var cycle: UInt64 = 0
 
     init(_ ledger: Ledger, book: PriceBook) {
@@ -311,6 +313,7 @@ final class House {
 
     /// Replays what another house handed over.
     func replay(_ pieces: [[UInt8]], checkpoint: [UInt64]? = nil) throws(EntryError) {
+        replayedPieces += pieces
         for piece in pieces {
             try piece.withView { (view) throws(EntryError) in
                 var reader = PieceReader(view)
@@ -391,6 +394,7 @@ extension House {
                         command.reason = reason
                         command.actor = reason
                         command.isCorrected = call.usage != original.usage
+                        command.orphan = parkedOrphan(keys.request)
                         return try ledger.endParked(
                             action, command, record: record, content: content, book: book ?? self.book,
                             pin: .none, now: now, history: history, mark: &mark)

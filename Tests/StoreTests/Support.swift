@@ -162,6 +162,7 @@ struct TestUsage {
     var content: [UInt8] = [1, 2, 3]
     var extra: [UInt8] = []
     var settles: UInt64 = 0
+    var holdKey: Hash128?
 
     func add(to writer: inout HistoryWriter) throws(StoreError) {
         var row = HistoryUsage()
@@ -186,6 +187,7 @@ struct TestUsage {
             row.content = take(content.count)
             row.extra = take(extra.count)
             row.settles = settles
+            row.holdKey = holdKey
             try writer.add(row)
         }
     }
@@ -202,6 +204,7 @@ struct TestCredit {
     var grantID: UInt64?
     var key: String?
     var reference = ""
+    var holdKey: Hash128?
 
     func add(to writer: inout HistoryWriter) throws(StoreError) {
         var row = HistoryCredit()
@@ -213,6 +216,7 @@ struct TestCredit {
         row.balanceAfter = 5_000
         row.expiresAt = expiresAt
         row.grantID = grantID
+        row.holdKey = holdKey
         let texts = [account, kind, "promo", "{\"reason\":\"launch\"}", key ?? "key-\(lsn)", reference]
             .map { Array($0.utf8) }
         try texts.flatMap { $0 }.withView { (view) throws(StoreError) in

@@ -127,6 +127,80 @@ struct HoldTests {
         }
     }
 
+    @Test("an orphan is charged at the end of its lease, and a restart later its report corrects that")
+    func orphan() async throws {
+        let directory = try TemporaryDirectory()
+        var running = try await RunningServer.start(directory)
+        await running.openAccount()
+        var client = client(running)
+        var order = HoldOrder(
+            holdID: "h1", account: "acme/search", credentialSource: .platform, provider: "openai",
+            model: "gpt-4o", inputTokens: 1_000, maxOutputTokens: 4_000)
+        order.orphanPolicy = .inputOnly
+        order.lease = .milliseconds(1)
+        let hold = try await client.hold(order)
+        #expect(hold.orphanCharge > 0 && hold.orphanCharge < hold.amount)
+        for id in ["voided", "settled"] {
+            _ = try await client.hold(
+                HoldOrder(holdID: id, account: "acme/search", credentialSource: .platform, amount: 5))
+        }
+        _ = try await client.void(hold: "voided", of: "acme/search")
+        let time = running.gateway.now().microseconds
+        _ = try await client.settle(hold: "settled", with: usage("r0", at: time))
+        while running.gateway.figures().holds.open > 0 { try await Task.sleep(for: .milliseconds(2)) }
+        let ended = try await client.hold(order)
+        #expect(ended.duplicate && ended.state == .expired && ended.orphanCharge == hold.orphanCharge)
+        // Two starts, so that nothing of this is in memory.
+        for _ in 0..<2 {
+            _ = try await client.balance(of: "acme/search")
+            try await running.gateway.waitForHistory()
+            await client.close()
+            try await running.stop()
+            running = try await RunningServer.start(directory)
+            client = self.client(running)
+        }
+        func reason(_ body: () async throws(ClientError) -> Void) async -> String? {
+            do throws(ClientError) {
+                try await body()
+                return nil
+            } catch {
+                guard case .refused(let refusal) = error else { return "\(error)" }
+                return refusal.reason
+            }
+        }
+        let asked = client
+        func settle(_ id: String) async -> String? {
+            await reason { () async throws(ClientError) in
+                _ = try await asked.settle(hold: id, with: usage("r2", at: time))
+            }
+        }
+        #expect(await settle("voided") == "HOLD_VOIDED")
+        #expect(await settle("settled") == "HOLD_ALREADY_SETTLED")
+        #expect(await settle("never") == "HOLD_NOT_FOUND")
+        #expect(
+            await reason { () async throws(ClientError) in
+                _ = try await asked.void(hold: "settled", of: "acme/search")
+            } == "HOLD_ALREADY_SETTLED")
+        #expect(
+            await reason { () async throws(ClientError) in
+                _ = try await asked.extend(hold: "h1", of: "acme/search")
+            } == "HOLD_EXPIRED")
+        // A batch asks for all of its records at once.
+        var late = usage("r1", output: 100, at: time)
+        late.holdID = "h1"
+        var other = usage("r3", at: time)
+        other.holdID = "voided"
+        let results = try await client.report(batch: [late, other])
+        guard case .receipt(let receipt) = results[0], case .refused(let refusal) = results[1] else {
+            Issue.record("\(results)")
+            return
+        }
+        #expect(receipt.holdExpired && receipt.orphanCharge == hold.orphanCharge && receipt.charge > 0)
+        #expect(receipt.givenBack == 0 && refusal.reason == "HOLD_VOIDED")
+        await client.close()
+        try await running.stop()
+    }
+
     @Test("holds of the moment of a stop are open after the next start, and end when their lease does")
     func restart() async throws {
         let directory = try TemporaryDirectory()

@@ -250,7 +250,7 @@ struct DecodingTests {
         let hold = ProtoWriter.build {
             $0.message(6) {
                 $0.text(1, "h"); $0.text(2, "acme"); $0.number(3, 2); $0.number(4, 5); $0.number(6, 1)
-                $0.number(7, 60_000)
+                $0.number(7, 60_000); $0.number(9, 4)
             }
         }
         try decode(hold) { frame, _ in
@@ -261,6 +261,7 @@ struct DecodingTests {
             #expect(call.terms.holdID.text == "h" && call.terms.amount == 5)
             #expect(call.terms.account.text == "acme" && call.terms.source == .byok)
             #expect(call.terms.policy == .clip && call.terms.leaseMilliseconds == 60_000)
+            #expect(call.terms.orphanPolicy == .fullHold)
         }
         // The hold says account and source for its usage; what the usage says must be the same.
         for (account, source, isSound) in [
@@ -280,6 +281,7 @@ struct DecodingTests {
                 #expect((fault == nil) == isSound, "\(account) \(source): \(String(describing: fault))")
                 if isSound {
                     #expect(call.terms.amount == nil && record.account.text == account)
+                    #expect(call.terms.orphanPolicy == nil)
                     #expect(record.credentialSource == .platform)
                 }
             }
@@ -303,6 +305,11 @@ struct DecodingTests {
             ProtoWriter.build {
                 $0.message(6) {
                     $0.text(1, "h"); $0.text(2, "acme"); $0.number(3, 1); $0.number(4, 5); $0.number(6, 2)
+                }
+            },
+            ProtoWriter.build {
+                $0.message(6) {
+                    $0.text(1, "h"); $0.text(2, "acme"); $0.number(3, 1); $0.number(4, 5); $0.number(9, 5)
                 }
             },
         ] {

@@ -39,6 +39,9 @@ struct EncodingTests {
         receipt.ruleVersion = .max
         receipt.catalogueVersion = .max - 1
         receipt.parkedReason = .insufficientCredits
+        receipt.holdExpired = true
+        receipt.orphanCharge = .min
+        receipt.givenBack = .min + 1
         return receipt
     }
 
@@ -241,6 +244,7 @@ struct EncodingTests {
         hold.expiresAt = 3
         hold.sequence = 4
         hold.duplicate = true
+        hold.orphanCharge = 5
         encoder.append(hold, in: .frame(callID: 1), to: &output)
         try answer(output) { frame in
             guard case .hold(let read) = frame.answer else {
@@ -248,6 +252,7 @@ struct EncodingTests {
                 return
             }
             #expect(read.holdID.text == "h" && read.state == .expired && read.duplicate)
+            #expect(read.orphanCharge == 5)
             #expect([read.amount, read.available, read.expiresAt] == [1, 2, 3] && read.sequence == 4)
         }
 

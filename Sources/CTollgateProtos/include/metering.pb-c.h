@@ -141,6 +141,29 @@ typedef enum _Tollgate__V1__ReceiptState {
   TOLLGATE__V1__RECEIPT_STATE__DISCARDED = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TOLLGATE__V1__RECEIPT_STATE)
 } Tollgate__V1__ReceiptState;
+typedef enum _Tollgate__V1__OrphanPolicy {
+  /*
+   * As the gateway is set: RELEASE unless its operator chose another.
+   */
+  TOLLGATE__V1__ORPHAN_POLICY__ORPHAN_POLICY_UNSPECIFIED = 0,
+  /*
+   * Nothing: what was held is released.
+   */
+  TOLLGATE__V1__ORPHAN_POLICY__RELEASE = 1,
+  /*
+   * What the input of `usage` alone costs, at most what is held. A hold of an amount cannot ask for it.
+   */
+  TOLLGATE__V1__ORPHAN_POLICY__INPUT_ONLY = 2,
+  /*
+   * What `usage` costs, at most what is held; a hold that grows is charged the same. Not for an amount either.
+   */
+  TOLLGATE__V1__ORPHAN_POLICY__ESTIMATE = 3,
+  /*
+   * All that is held.
+   */
+  TOLLGATE__V1__ORPHAN_POLICY__FULL_HOLD = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TOLLGATE__V1__ORPHAN_POLICY)
+} Tollgate__V1__OrphanPolicy;
 typedef enum _Tollgate__V1__HoldState {
   TOLLGATE__V1__HOLD_STATE__HOLD_STATE_UNSPECIFIED = 0,
   TOLLGATE__V1__HOLD_STATE__OPEN = 1,
@@ -358,10 +381,19 @@ struct  Tollgate__V1__Receipt
    * What the hold had kept, in nanocredits.
    */
   int64_t hold_released;
+  /*
+   * For a report that comes after the lease of a hold whose end was charged, as its orphan policy said: that
+   * charge, in nanocredits. `charge` is what the usage costs beyond it.
+   */
+  int64_t orphan_charge;
+  /*
+   * What the usage costs less than that, in nanocredits: it was given back in the same step.
+   */
+  int64_t given_back;
 };
 #define TOLLGATE__V1__RECEIPT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tollgate__v1__receipt__descriptor) \
-    , TOLLGATE__V1__RECEIPT_STATE__RECEIPT_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0,NULL}, TOLLGATE__V1__HOLD_STATE__HOLD_STATE_UNSPECIFIED, 0 }
+    , TOLLGATE__V1__RECEIPT_STATE__RECEIPT_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0,NULL}, TOLLGATE__V1__HOLD_STATE__HOLD_STATE_UNSPECIFIED, 0, 0, 0 }
 
 
 struct  Tollgate__V1__ReportBatchRequest
@@ -614,6 +646,10 @@ struct  Tollgate__V1__HoldRequest
   int64_t lease_ms;
   size_t n_tags;
   Tollgate__V1__Tag **tags;
+  /*
+   * What is charged when the lease ends and no report has come. It is fixed now and stands in the answer.
+   */
+  Tollgate__V1__OrphanPolicy orphan_policy;
   Tollgate__V1__HoldRequest__HasAmountCase has_amount_case;
   union {
     int64_t amount;
@@ -621,12 +657,14 @@ struct  Tollgate__V1__HoldRequest
 };
 #define TOLLGATE__V1__HOLD_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tollgate__v1__hold_request__descriptor) \
-    , {0,NULL}, {0,NULL}, TOLLGATE__V1__CREDENTIAL_SOURCE__CREDENTIAL_SOURCE_UNSPECIFIED, NULL, TOLLGATE__V1__HOLD_POLICY__STRICT, 0, 0,NULL, TOLLGATE__V1__HOLD_REQUEST__HAS_AMOUNT__NOT_SET, {0} }
+    , {0,NULL}, {0,NULL}, TOLLGATE__V1__CREDENTIAL_SOURCE__CREDENTIAL_SOURCE_UNSPECIFIED, NULL, TOLLGATE__V1__HOLD_POLICY__STRICT, 0, 0,NULL, TOLLGATE__V1__ORPHAN_POLICY__ORPHAN_POLICY_UNSPECIFIED, TOLLGATE__V1__HOLD_REQUEST__HAS_AMOUNT__NOT_SET, {0} }
 
 
 /*
  * The charge may be above or below what was held. A hold that was voided or settled before refuses it; one
- * whose lease was over is charged as a report, and the receipt says so. A report with `hold_id` is the same.
+ * whose lease was over is charged as a report, and the receipt says so. If the end of the lease was charged by
+ * its orphan policy, only what the usage costs more is charged now, or what it costs less is given back, and
+ * with that the hold is settled. A report with `hold_id` is the same.
  */
 struct  Tollgate__V1__SettleRequest
 {
@@ -706,10 +744,15 @@ struct  Tollgate__V1__HoldResponse
    * The same was asked before; nothing was changed now.
    */
   protobuf_c_boolean duplicate;
+  /*
+   * What is charged when the lease ends and no report has come; of a hold that has expired, what was charged.
+   * In nanocredits.
+   */
+  int64_t orphan_charge;
 };
 #define TOLLGATE__V1__HOLD_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tollgate__v1__hold_response__descriptor) \
-    , {0,NULL}, TOLLGATE__V1__HOLD_STATE__HOLD_STATE_UNSPECIFIED, 0, 0, 0, 0, 0 }
+    , {0,NULL}, TOLLGATE__V1__HOLD_STATE__HOLD_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Tollgate__V1__BalanceRequest
@@ -1386,6 +1429,7 @@ extern const ProtobufCEnumDescriptor    tollgate__v1__outcome__descriptor;
 extern const ProtobufCEnumDescriptor    tollgate__v1__on_insufficient__descriptor;
 extern const ProtobufCEnumDescriptor    tollgate__v1__hold_policy__descriptor;
 extern const ProtobufCEnumDescriptor    tollgate__v1__receipt_state__descriptor;
+extern const ProtobufCEnumDescriptor    tollgate__v1__orphan_policy__descriptor;
 extern const ProtobufCEnumDescriptor    tollgate__v1__hold_state__descriptor;
 extern const ProtobufCMessageDescriptor tollgate__v1__usage_record__descriptor;
 extern const ProtobufCMessageDescriptor tollgate__v1__tag__descriptor;

@@ -71,6 +71,7 @@ struct Setting: Sendable {
         .whole(
             "ledger.holds_max", \.gateway.holdsMax, 1...100_000_000,
             "open holds at once, about 300 bytes each; more are refused as OVERLOADED"),
+        orphanPolicy,
         .size(
             "journal.segment_bytes", \.gateway.segmentBytes, 64 << 10...1 << 30, multipleOf: 4_096,
             "size of a journal segment"),
@@ -142,6 +143,18 @@ struct Setting: Sendable {
             settings.gateway.creditValue = value
         },
         show: { Picodollars($0.gateway.creditValue.picodollarsPerCredit).text })
+
+    private static let orphanPolicy = Setting(
+        key: "holds.orphan_policy",
+        meaning: "what a hold that does not say is charged when its lease ends without a report",
+        read: { (text, settings) throws(SettingProblem) in
+            guard let policy = HoldOrphan.allCases.first(where: { $0.name == text }) else {
+                throw SettingProblem(
+                    expected: "one of \(HoldOrphan.allCases.map(\.name).joined(separator: ", "))")
+            }
+            settings.gateway.orphanPolicy = policy
+        },
+        show: { $0.gateway.orphanPolicy.name })
 
     private static let logLevel = Setting(
         key: "log.level", meaning: "least important messages shown",

@@ -124,6 +124,11 @@ struct JournalText {
             object["kind"] = .string("hold of \(Nanocredits(hold.amount).text) until \(hold.expiresAt.text)")
             object["account"] = .string(hold.path.text)
             object["request_id"] = .string(hold.id.text)
+        case .holdOrphaned(let orphaned):
+            describe(orphaned.charge, in: &object)
+            object["kind"] = .string(
+                "hold expired, \(Nanocredits(orphaned.charge.charge).text) charged by \(orphaned.policy.name)"
+            )
         }
     }
 

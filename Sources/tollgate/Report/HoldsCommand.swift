@@ -20,7 +20,8 @@ struct HoldsCommand: AsyncParsableCommand {
 
             A hold counts against what the wallet may spend and leaves the balance alone.
             Its report settles it, above or below what was held. Until then it can be
-            extended or voided; when its lease ends it is released by itself.
+            extended or voided; when its lease ends it is released by itself, or charged
+            if it was opened with an --orphan-policy.
             """,
         subcommands: [HoldOpen.self, HoldSettle.self, HoldExtend.self, HoldVoid.self, HoldList.self])
 }
@@ -33,7 +34,7 @@ struct HoldOpen: AsyncParsableCommand {
             tollgate holds open h-1 --account acme --source platform --amount 25
             tollgate holds open h-2 --account acme --source byok --provider openrouter \\
                 --model anthropic/claude-sonnet-5 --input-tokens 9000 \\
-                --output-tokens 4096 --policy clip --lease 3600
+                --output-tokens 4096 --policy clip --lease 3600 --orphan-policy estimate
 
             Asking again with the same id changes nothing. Exit code 1 if it is not covered.
             """)
@@ -52,6 +53,12 @@ struct HoldOpen: AsyncParsableCommand {
         help: ArgumentHelp("Refuse what is not covered, or hold what is there.", valueName: "strict|clip"))
     var policy = "strict"
 
+    @Option(
+        help: ArgumentHelp(
+            "What is charged if no report comes before its lease ends; default what the server is set to.",
+            valueName: "release|input_only|estimate|full_hold"))
+    var orphanPolicy: String?
+
     @Option(help: ArgumentHelp("How long it lasts, at most 86400; default 600.", valueName: "seconds"))
     var lease: Int64 = 0
 
@@ -61,6 +68,13 @@ struct HoldOpen: AsyncParsableCommand {
         case "strict": order.policy = .strict
         case "clip": order.policy = .clip
         default: throw CommandFailure.environment("--policy \(policy): write strict or clip")
+        }
+        if let orphanPolicy {
+            guard let policy = OrphanPolicy.allCases.first(where: { $0.name == orphanPolicy }) else {
+                throw CommandFailure.environment(
+                    "--orphan-policy \(orphanPolicy): write release, input_only, estimate or full_hold")
+            }
+            order.orphanPolicy = policy
         }
         order.lease = .seconds(lease)
         let hold = try await server.withClient { [order] client in try await client.hold(order) }
@@ -99,7 +113,8 @@ struct HoldSettle: AsyncParsableCommand {
                 --provider openai --model gpt-4o --input-tokens 4808 --output-tokens 310
 
             The request id is charged once, however often this is said, with the same
-            --event-time. A hold whose lease is over is charged as a report.
+            --event-time. A hold whose lease is over is charged as a report, less what its
+            orphan policy had charged by then.
             """)
 
     @OptionGroup var server: FrameOptions
@@ -245,7 +260,14 @@ enum HoldText {
                 ))
         case .settled: rows.append(("settled", "its \(Figures.credits(hold.amount)) credits were released"))
         case .voided: rows.append(("voided", "\(Figures.credits(hold.amount)) credits released"))
+        case .expired where hold.orphanCharge > 0:
+            rows.append(
+                ("expired", "\(Figures.credits(hold.orphanCharge)) credits were charged: no report came"))
         case .expired: rows.append(("expired", "\(Figures.credits(hold.amount)) credits were released"))
+        }
+        if hold.state == .open, hold.orphanCharge > 0 {
+            rows.append(
+                ("orphan", "\(Figures.credits(hold.orphanCharge)) credits are charged if no report comes"))
         }
         rows.append(("available", "\(Figures.credits(hold.available)) credits beside it"))
         if hold.duplicate { rows.append(("note", "asked before: this is what stands")) }
@@ -260,6 +282,7 @@ enum HoldText {
             "expires_at": hold.state == .open
                 ? .string(Timestamp(microseconds: hold.expiresAtMicroseconds).text) : .null,
             "sequence": .integer(hold.sequence), "duplicate": .bool(hold.duplicate),
+            "orphan_charge": .string(Nanocredits(hold.orphanCharge).text),
         ]
     }
 

@@ -28,7 +28,17 @@ enum ReceiptText {
         if let released = receipt.holdReleased {
             rows.append(("hold", "settled, its \(Figures.credits(released)) credits were released"))
         }
-        if receipt.holdExpired {
+        if receipt.orphanCharge > 0 {
+            let correction =
+                receipt.givenBack > 0
+                ? "\(Figures.credits(receipt.givenBack)) of them were given back"
+                : "the charge is what it costs more"
+            rows.append(
+                (
+                    "hold",
+                    "its lease was over, and \(Figures.credits(receipt.orphanCharge)) credits charged: \(correction)"
+                ))
+        } else if receipt.holdExpired {
             rows.append(("hold", "its lease was over: charged as a report without one"))
         }
         rows.append(
@@ -58,6 +68,8 @@ enum ReceiptText {
             "sequence": .integer(receipt.sequence),
             "hold_state": receipt.holdReleased != nil ? "settled" : receipt.holdExpired ? "expired" : .null,
             "hold_released": receipt.holdReleased.map { .string(Nanocredits($0).text) } ?? .null,
+            "orphan_charge": .string(Nanocredits(receipt.orphanCharge).text),
+            "given_back": .string(Nanocredits(receipt.givenBack).text),
         ]
     }
 
