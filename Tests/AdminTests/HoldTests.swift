@@ -79,7 +79,7 @@ struct HoldRouteTests {
             try await served.open("acme", amount: "1000")
             for number in 0..<6 {
                 _ = try await open(served, "h-\(number)", amount: "1")
-                served.report("r-\(number)", account: "acme", tokens: 10)
+                await served.report("r-\(number)", account: "acme", tokens: 10)
             }
             // An answer waits for what it saw to be durable; from there on the history follows.
             _ = try await served.gateway.balance(of: Array("acme".utf8))
@@ -115,7 +115,7 @@ struct HoldRouteTests {
             try await served.open("acme", amount: "30")
             let refused = try await open(served, "h-1", amount: "40")
             try expect(refused, 402, "INSUFFICIENT_CREDITS")
-            #expect(try refused.at("error", "metadata", "available") == "30000000000", "\(refused.text)")
+            #expect(try refused.at("error", "metadata", "available") == "30.00", "\(refused.text)")
             let clipped = try await open(served, "h-1", amount: "40", more: #","policy":"clip""#)
             #expect(try clipped.at("amount") == "30.00" && clipped.at("available") == "0.00")
             try expect(
@@ -210,7 +210,7 @@ struct HoldRouteTests {
                 served, "h-1", request: "r-1", more: #","cache_read_tokens":10001"#)
             #expect(
                 try settled.at("state") == "parked" && settled.at("released") == "40.00", "\(settled.text)")
-            served.report("r-2", account: "acme", model: "nobody-sells-this")
+            await served.report("r-2", account: "acme", model: "nobody-sells-this")
             let list = try await served.get("/api/v1/usage/parked")
             #expect(try list.at("parked", "0", "valued_at") == "40.00", "\(list.text)")
             #expect(try list.at("parked", "1", "valued_at") == .null && list.at("valued_at") == "40.00")
