@@ -142,6 +142,7 @@ struct HistoryRows: ~Copyable {
         OutcomeDetails.append(entry, end: end, to: &extra)
         row.extra = extra.view
         row.settles = end?.parkedSequence ?? 0
+        if entry.hold != nil { row.valuedAt = entry.holdReleased }
         try writer.add(row)
     }
 
@@ -207,21 +208,24 @@ struct HistoryRows: ~Copyable {
     private mutating func add(_ entry: HoldOpenedEntry, _ place: Place, to writer: inout HistoryWriter) throws
     {
         setHoldDetails(entry.id, amount: entry.amount, expiresAt: entry.expiresAt)
-        try write(credit(place), account: entry.path, kind: TransactionKind.holdOpened, to: &writer)
+        let row = credit(place, wallet: entry.path[0..<entry.walletPathCount])
+        try write(row, account: entry.path, kind: TransactionKind.holdOpened, to: &writer)
     }
 
     private mutating func add(_ entry: HoldChangedEntry, _ place: Place, to writer: inout HistoryWriter)
         throws
     {
         setHoldDetails(entry.id, amount: entry.amount, expiresAt: entry.expiresAt)
-        try write(credit(place), account: entry.path, kind: TransactionKind.holdChanged, to: &writer)
+        let row = credit(place, wallet: entry.path[0..<(entry.walletPathCount ?? entry.path.count)])
+        try write(row, account: entry.path, kind: TransactionKind.holdChanged, to: &writer)
     }
 
     private mutating func add(_ entry: HoldEndedEntry, _ place: Place, to writer: inout HistoryWriter) throws
     {
         setHoldDetails(entry.id, amount: entry.amount, reason: entry.reason)
         try write(
-            credit(place), account: entry.path,
+            credit(place, wallet: entry.path[0..<(entry.walletPathCount ?? entry.path.count)]),
+            account: entry.path,
             kind: entry.state == .voided ? TransactionKind.holdVoided : TransactionKind.holdExpired,
             to: &writer)
     }
@@ -273,8 +277,9 @@ struct HistoryRows: ~Copyable {
         text.withView { details.append(bytes: $0) }
     }
 
-    func credit(_ place: Place) -> HistoryCredit {
+    func credit(_ place: Place, wallet: ByteView = ByteView()) -> HistoryCredit {
         var row = HistoryCredit()
+        row.wallet = wallet
         row.lsn = place.lsn
         row.shard = place.shard
         row.sequence = place.sequence

@@ -195,6 +195,7 @@ extension ShardState {
         entry.amount = amount
         entry.expiresAt = expiresAt
         entry.path = path(of: row.account)
+        entry.walletPathCount = path(of: row.wallet).count
         holds.id(number).withView { id in
             entry.id = id
             staged.append(time: time, entry)
@@ -248,6 +249,7 @@ extension ShardState {
         entry.state = state
         entry.amount = row.amount
         entry.path = path(of: row.account)
+        entry.walletPathCount = path(of: row.wallet).count
         entry.reason = reason
         holds.id(number).withView { id in
             entry.id = id

@@ -91,6 +91,11 @@ extension HistoryCredit {
         for text in [account, kind, source, details, idempotencyKey] { packer.append(prefixed: text) }
         // Rows of the first schema had none.
         if !reference.isEmpty { packer.append(prefixed: reference) }
+        // Of earlier ones no wallet but the account's.
+        if !wallet.isEmpty {
+            packer.append(byte: 1)
+            packer.append(prefixed: wallet)
+        }
         return CRC32C.checksum(packer.view)
     }
 }

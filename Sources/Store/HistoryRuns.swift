@@ -185,11 +185,13 @@ extension HistoryKeys {
         }
         var credits = try Statement(
             database, .history,
-            "SELECT id, account, idempotency_key, reference FROM credit_rows WHERE id >= ?")
+            "SELECT id, account, idempotency_key, reference, wallet FROM credit_rows WHERE id >= ?")
         credits.bind(firstID, at: 1)
         while try credits.step() {
             let row = KeyedRow(id: credits.integer(0), isCredit: true)
-            batch.add(.account, Key.hash(credits.bytes(1), hashKey), row)
+            batch.add(
+                account: Key.hash(credits.bytes(1), hashKey),
+                wallet: credits.isNull(4) ? nil : Key.hash(credits.bytes(4), hashKey), row)
             if !credits.bytes(2).isEmpty { batch.add(.request, Key.hash(credits.bytes(2), hashKey), row) }
             if !credits.bytes(3).isEmpty { batch.add(.request, Key.hash(credits.bytes(3), hashKey), row) }
         }

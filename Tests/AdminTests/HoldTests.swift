@@ -109,6 +109,60 @@ struct HoldRouteTests {
         }
     }
 
+    @Test("a statement lists the holds of accounts that draw on the wallet, as it lists their charges")
+    func holdsOfSubAccounts() async throws {
+        try await Served.run { served in
+            try await served.open("acme", amount: "1000")
+            let opened = await served.gateway.open([
+                AccountOpening(path: Array("acme/search".utf8), settings: AccountSettings(ownsWallet: false))
+            ])
+            #expect(opened == [.opened])
+            try await served.open("acme/own", amount: "1000")
+            for account in ["acme/search", "acme/own"] {
+                for end in ["void", "extend", "leave"] {
+                    let id = "\(account.suffix(3))-\(end)"
+                    #expect(try await open(served, id, amount: "10", account: account).status == 200)
+                    guard end != "leave" else { continue }
+                    let answer = try await served.post(
+                        "/api/v1/holds/\(id)/\(end)", "{\"user_id\":\"\(account)\"}")
+                    #expect(answer.status == 200, "\(answer.text)")
+                }
+                await served.report("r-\(account.suffix(3))", account: account)
+            }
+            served.clock.advance(days: 1)
+            // Whoever asks for the holds ends those whose lease is over.
+            while try await served.get("/api/v1/holds").at("open") != 0 {
+                try await Task.sleep(for: .milliseconds(5))
+            }
+            try await served.gateway.waitForHistory()
+            func rows(_ account: String) async throws -> [String] {
+                let answer = try await served.get(
+                    "/api/v1/credits/transactions?user_id=\(account)&include=holds&limit=100")
+                guard case .array(let rows) = try answer.at("transactions") else { return [] }
+                return try rows.map { row in
+                    let row = JSONNode(row)
+                    return try "\(row.field("user_id").string()) \(row.field("transaction_type").string())"
+                        + " \(row.field("wallet").string())"
+                }
+            }
+            let own = [
+                "hold_opened", "hold_voided", "hold_opened", "hold_extended", "hold_opened", "deducted",
+                "hold_expired", "hold_expired",
+            ]
+            let search = try await rows("acme/search")
+            #expect(
+                search.reversed() == ["acme/search account_opened acme/search"]
+                    + own.map { "acme/search \($0) acme" })
+            // The wallet's statement has all of it beside its own.
+            let wallet = try await rows("acme").filter { $0.hasPrefix("acme/search ") }
+            #expect(wallet == search.filter { $0.hasSuffix(" acme") })
+            let named = try await served.get(
+                "/api/v1/credits/transactions?user_id=acme&type=hold_expired&limit=100")
+            guard case .array(let expired) = try named.at("transactions") else { return }
+            #expect(expired.count == 2)
+        }
+    }
+
     @Test("what is not covered is 402 with the figures, and clip holds what is there")
     func uncovered() async throws {
         try await Served.run { served in

@@ -162,6 +162,7 @@ struct TestUsage {
     var content: [UInt8] = [1, 2, 3]
     var extra: [UInt8] = []
     var settles: UInt64 = 0
+    var valuedAt: Int64 = 0
 
     func add(to writer: inout HistoryWriter) throws(StoreError) {
         var row = HistoryUsage()
@@ -186,6 +187,7 @@ struct TestUsage {
             row.content = take(content.count)
             row.extra = take(extra.count)
             row.settles = settles
+            row.valuedAt = valuedAt
             try writer.add(row)
         }
     }
