@@ -106,7 +106,8 @@ public final class OfflineDirectory {
         }
     }
 
-    /// Checks everything. O(accounts + history + journal) in time, 16 bytes of memory for each request id.
+    /// Checks everything. O(accounts + history + journal) in time; in memory the accounts twice, and 16 bytes for
+    /// each request id. Where an entry is to be named, the entries are read once more.
     ///
     /// - Throws: only what keeps files from being read; what is wrong with their content is the report's
     ///   `problem`.

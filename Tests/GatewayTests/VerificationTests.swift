@@ -51,6 +51,14 @@ struct VerificationTests {
                 path: StoreFile.history.path(in: directory.path + "/data"), configuration: configuration)
             try await queue.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
             try await everyKind(gateway, "d", endsParked: false)
+            // The last segment begins with charges, and has room for what a stop writes.
+            var number = 0
+            while !(1...4).contains(
+                try Planted(directory).lastSegment().count { $0.outcome?.state == .charged })
+            {
+                _ = try await report([TestReport(id: "tail-\(number)")], to: gateway)
+                number += 1
+            }
             await gateway.stop(isClean: false)
             try await queue.writeWithoutTransaction { try $0.execute(sql: "ROLLBACK") }
             try queue.close()
