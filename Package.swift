@@ -134,7 +134,7 @@ let package = Package(
         .testTarget(
             name: "TollgateClientTests",
             dependencies: [
-                "TollgateClient", .product(name: "NIOCore", package: "swift-nio"),
+                "TollgateClient", "Platform", .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: settings),
@@ -154,7 +154,7 @@ let package = Package(
 
         // The process itself: killed, starved of disk, stopped in the middle.
         .testTarget(
-            name: "CrashTests", dependencies: ["tollgate", "StrictJSON", "TollgateClient"],
+            name: "CrashTests", dependencies: ["tollgate", "StrictJSON", "TollgateClient", "Platform"],
             swiftSettings: settings),
 
         // C, each imported by one module or two.

@@ -324,8 +324,6 @@ extension RequestProblem {
     }
 
     private static func account(_ refusal: Refusal, accountName: String) -> Account {
-        var metadata = JSONObject()
-        for figure in refusal.figures { metadata["\(figure.name)"] = .string(figure.value.text) }
         let field = "\(refusal.field.name)"
         // What is asked for here is an act on credit; reports have ids and come in batches, and have other words.
         let message =
@@ -347,8 +345,24 @@ extension RequestProblem {
         return Account(
             status: refusal.reason.httpStatus, code: refusal.reason.text, message: message,
             param: field.isEmpty || refusal.field == .records
-                ? nil : refusal.field == .account ? accountName : field, metadata: metadata,
+                ? nil : refusal.field == .account ? accountName : field, metadata: metadata(refusal),
             retryAfterMilliseconds: refusal.retryAfterMilliseconds)
+    }
+
+    /// The figures of a refusal. Credit is told as everywhere here, where the framed protocol has nanocredits.
+    private static func metadata(_ refusal: Refusal) -> JSONObject {
+        var metadata = JSONObject()
+        for figure in refusal.figures {
+            metadata["\(figure.name)"] =
+                switch (refusal.reason, figure.value) {
+                case (.insufficientCredits, .decimal(let count)):
+                    "\(figure.name)" == "affordable_output_tokens" ? .integer(count) : .credits(count)
+                case (.budgetExceeded, .decimal(let count)) where refusal.field == .costBudget:
+                    .credits(count)
+                default: .string(figure.value.text)
+                }
+        }
+        return metadata
     }
 
     /// OpenAI's word for a class of errors.

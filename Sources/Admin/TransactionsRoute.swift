@@ -215,7 +215,7 @@ extension CreditRow {
     var json: JSONObject {
         let details = parsedDetails
         var object: JSONObject = [
-            "id": .wide(id), "user_id": .string(account), "wallet": .string(account),
+            "id": .wide(id), "user_id": .string(account), "wallet": .string(wallet),
             "transaction_type": .string(kind), "amount": .credits(amount),
             "balance_after": .credits(balanceAfter), "provider": .null, "model": .null,
             "source": .word(source), "metadata": details["metadata"] ?? [:], "cost_breakdown": .null,

@@ -55,8 +55,7 @@ extension Gateway {
     public func parkedFigures() throws(AdministrationError) -> ParkedFigures {
         try storing { () throws(StoreError) in
             var figures = try history.parkedFigures()
-            guard figures.count > 0 else { return figures }
-            try history.forEachOpenParked(flags: HistoryRows.settlesHold) {
+            try history.forEachUnvaluedParked(flags: HistoryRows.settlesHold) {
                 (id, account, extra) throws(StoreError) in
                 figures.valuedAt += Int128(try OutcomeDetails(of: id, account, extra).holdReleased ?? 0)
             }

@@ -150,6 +150,7 @@ struct HistoryRows: ~Copyable {
         row.extra = extra.view
         row.holdKey = entry.hold ?? entry.orphan?.hold
         row.settles = end?.parkedSequence ?? 0
+        if entry.hold != nil { row.valuedAt = entry.holdReleased }
         try writer.add(row)
     }
 
@@ -237,20 +238,22 @@ struct HistoryRows: ~Copyable {
         setHoldDetails(
             entry.id, amount: entry.amount, expiresAt: entry.expiresAt,
             orphan: entry.orphan == .release ? nil : (entry.orphan, entry.orphanCharge))
-        try write(credit(place), account: entry.path, kind: TransactionKind.holdOpened, to: &writer)
+        let row = credit(place, wallet: entry.path[0..<entry.walletPathCount])
+        try write(row, account: entry.path, kind: TransactionKind.holdOpened, to: &writer)
     }
 
     private mutating func add(_ entry: HoldChangedEntry, _ place: Place, to writer: inout HistoryWriter)
         throws
     {
         setHoldDetails(entry.id, amount: entry.amount, expiresAt: entry.expiresAt)
-        try write(credit(place), account: entry.path, kind: TransactionKind.holdChanged, to: &writer)
+        let row = credit(place, wallet: entry.path[0..<(entry.walletPathCount ?? entry.path.count)])
+        try write(row, account: entry.path, kind: TransactionKind.holdChanged, to: &writer)
     }
 
     private mutating func add(_ entry: HoldEndedEntry, _ place: Place, to writer: inout HistoryWriter) throws
     {
         setHoldDetails(entry.id, amount: entry.amount, reason: entry.reason)
-        var row = credit(place)
+        var row = credit(place, wallet: entry.path[0..<(entry.walletPathCount ?? entry.path.count)])
         row.holdKey = entry.key
         try write(
             row, account: entry.path,
@@ -319,8 +322,9 @@ struct HistoryRows: ~Copyable {
         text.withView { details.append(bytes: $0) }
     }
 
-    func credit(_ place: Place) -> HistoryCredit {
+    func credit(_ place: Place, wallet: ByteView = ByteView()) -> HistoryCredit {
         var row = HistoryCredit()
+        row.wallet = wallet
         row.lsn = place.lsn
         row.shard = place.shard
         row.sequence = place.sequence

@@ -173,8 +173,9 @@ final class HistoryLookups: Sendable {
         }
         if !unknown.isEmpty {
             let ends = try history.holdEnds(unknown.map { keys[$0].hold })
+            let moves = ends.contains { $0 != nil } ? try history.moves() : AccountMoves()
             for (index, end) in zip(unknown, ends) {
-                if let end { answers[index] = .holdEnded(PastHold(end, keyMaker)) }
+                if let end { answers[index] = .holdEnded(PastHold(end, keyMaker, moves)) }
             }
         }
         var left = answers[...]
@@ -186,8 +187,8 @@ final class HistoryLookups: Sendable {
 }
 
 extension PastHold {
-    /// How a hold ended, from the row that ended it.
-    init(_ end: StoredHoldEnd, _ keys: KeyMaker) {
+    /// How a hold ended, from the row that ended it; accounts by what they are called now.
+    init(_ end: StoredHoldEnd, _ keys: KeyMaker, _ moves: AccountMoves) {
         switch end {
         case .credit(let row):
             self.init(
@@ -199,8 +200,10 @@ extension PastHold {
             let (tokens, overflow) = row.figures.counts.inputTokens.addingReportingOverflow(
                 row.figures.counts.outputTokens)
             orphanTokens = overflow ? .max : tokens
-            account = row.account.withView { keys.account($0) }
-            wallet = row.wallet.withView { keys.account($0) }
+            func hash(_ path: String) -> Hash128 {
+                moves.current(Array(path.utf8), afterLSN: row.figures.lsn).withView { keys.account($0) }
+            }
+            (account, wallet) = (hash(row.account), hash(row.wallet))
             source = CredentialSource(rawValue: row.figures.credentialSource) ?? .platform
         case .usage(let row): self.init(.settled, sequence: row.figures.sequence)
         }

@@ -160,8 +160,10 @@ public struct Lane: ~Copyable {
     }
 
     /// Whether any record with an event time from `earliest` on may need history or a book that is not at hand.
-    public func mayNeedHistory(earliest: Timestamp, hasQuoteToken: Bool) -> Bool {
-        hasQuoteToken || ledger.mayNeedHistory(earliest: earliest)
+    ///
+    /// - Parameter refersBack: whether any has a quote's token or names a hold.
+    public func mayNeedHistory(earliest: Timestamp, refersBack: Bool) -> Bool {
+        refersBack || ledger.mayNeedHistory(earliest: earliest)
     }
 
     /// Decides a prepared record. Allocates nothing.

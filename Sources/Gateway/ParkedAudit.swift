@@ -2,51 +2,55 @@
 // list of open ones is what was parked less what has ended.
 
 import Bytes
+import Store
 
-/// Collects what was parked and what has ended, in any order.
+/// Collects what was parked and what has ended. Entries come in their order.
 struct ParkedAudit {
     private struct Place: Hashable {
-        var shard: UInt16
+        var shard: Int
         var sequence: UInt64
     }
 
-    private var parked: [Place: Hash128] = [:]
-    private var ends: [(place: Place, key: Hash128)] = []
+    private var open: [Place: Hash128] = [:]
+    private var ended: [Place: Hash128] = [:]
 
-    mutating func park(_ shard: UInt16, _ sequence: UInt64, key: Hash128) {
-        parked[Place(shard: shard, sequence: sequence)] = key
-    }
-
-    mutating func end(_ shard: UInt16, _ sequence: UInt64, key: Hash128) {
-        ends.append((Place(shard: shard, sequence: sequence), key))
-    }
-
-    /// How many are open and how many have ended.
-    func check() throws(Difference) -> (open: Int, ended: Int) {
-        var ended: Set<Place> = []
-        for (place, key) in ends {
-            guard parked[place] == key else {
-                throw Difference(
-                    "shard \(place.shard): entry \(place.sequence) was settled or discarded, and no entry of that"
-                        + " request parked it")
-            }
-            guard ended.insert(place).inserted else {
-                throw Difference(
-                    "shard \(place.shard): what entry \(place.sequence) parked was settled or discarded twice"
-                )
-            }
+    /// Takes an entry. Throws when it ends what was not parked, or has ended.
+    mutating func add(_ entry: AuditedEntry) throws(Difference) {
+        guard let outcome = entry.outcome else { return }
+        if outcome.state == .parked {
+            open[Place(shard: entry.shard, sequence: entry.sequence)] = outcome.key
         }
-        return (parked.count - ended.count, ended.count)
+        guard let sequence = outcome.parkedSequence else { return }
+        let place = Place(shard: entry.shard, sequence: sequence)
+        guard ended[place] != outcome.key else {
+            throw Difference(
+                "what entry \(sequence) of shard \(entry.shard) parked was settled or discarded before")
+        }
+        guard open[place] == outcome.key else {
+            throw Difference(
+                "it settles or discards entry \(sequence) of shard \(entry.shard), and no entry of that request"
+                    + " parked it")
+        }
+        open[place] = nil
+        ended[place] = outcome.key
     }
 
-    /// Compares with the list that the history keeps, when nothing but its rows was added.
-    func check(listed: [(shard: UInt16, sequence: UInt64)]) throws(Difference) {
-        var open = Set(parked.keys)
-        for (place, _) in ends { open.remove(place) }
-        let list = Set(listed.map { Place(shard: $0.shard, sequence: $0.sequence) })
-        guard let odd = open.symmetricDifference(list).first else { return }
-        throw Difference(
-            "history: entry \(odd.sequence) of shard \(odd.shard) is "
-                + (list.contains(odd) ? "listed as parked and is not" : "parked and not listed as such"))
+    var counts: (open: Int, ended: Int) { (open.count, ended.count) }
+
+    /// Compares with the list that the history keeps, when nothing but its rows was added: nil, or an entry that
+    /// differs.
+    func mismatch(
+        listed: [(shard: UInt16, sequence: UInt64)]
+    ) -> (text: String, shard: Int, sequence: UInt64)? {
+        let list = Set(listed.map { Place(shard: Int($0.shard), sequence: $0.sequence) })
+        let odd = list.symmetricDifference(open.keys).min {
+            ($0.shard, $0.sequence) < ($1.shard, $1.sequence)
+        }
+        guard let odd else { return nil }
+        return (
+            "the history's entry \(odd.sequence) of shard \(odd.shard) is "
+                + (list.contains(odd) ? "listed as parked and is not" : "parked and not listed as such"),
+            odd.shard, odd.sequence
+        )
     }
 }

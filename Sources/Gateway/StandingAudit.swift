@@ -1,14 +1,12 @@
 // The auditor's view of what is neither credit nor usage: which holds are open, and what budgets have counted.
-// Both are found again from the rows and entries alone.
+// Both are found again from the entries alone.
 
 import Bytes
 import Ledger
 import Pricing
 import Store
-import StrictJSON
 
-/// Which holds are open. The history is read newest row first, then what is in the journal behind it, in its
-/// order.
+/// Which holds are open. Entries come in their order.
 struct HoldAudit {
     private struct Name: Hashable {
         var organisation: [UInt8]
@@ -20,87 +18,80 @@ struct HoldAudit {
         }
     }
 
-    private var open: [Name: Int64] = [:]
-    /// Ends whose beginning is further back, and amounts that a hold grew to.
-    private var ended: [Name: Int] = [:]
-    private var grown: [Name: Int64] = [:]
+    private struct Open {
+        var amount: Int64
+        var account: [UInt8]
+        /// Of the entry that said so last.
+        var lsn: UInt64
+    }
+
+    private var open: [Name: Open] = [:]
     private(set) var count = 0
 
-    /// Takes a row, going back in time.
-    mutating func add(_ row: CreditRow) throws {
-        let kinds = [
-            TransactionKind.holdOpened, TransactionKind.holdChanged, TransactionKind.holdVoided,
-            TransactionKind.holdExpired,
-        ]
-        guard kinds.contains(row.kind) else { return }
-        let details = try JSONNode(parsing: Array(row.details.utf8), bytesMax: 1 << 20)
-        let name = Name(Array(row.account.utf8), Array(try details.field("hold_id").string().utf8))
-        switch row.kind {
-        case TransactionKind.holdOpened:
+    /// Takes an entry. Throws when the hold that it ends or changes is not open with what the entry says.
+    mutating func add(_ entry: AuditedEntry) throws(Difference) {
+        guard let step = entry.hold else { return }
+        let name = Name(entry.account, step.id)
+        if step.change == .opened {
             count += 1
-            let amount = try grown.removeValue(forKey: name) ?? details.field("held").credits().count
-            if let ends = ended[name], ends > 0 {
-                ended[name] = ends == 1 ? nil : ends - 1
-            } else {
-                open[name] = amount
+            if let before = open[name] {
+                throw Difference("it opens the hold \(text(step.id)), which LSN \(before.lsn) has left open")
             }
-        case TransactionKind.holdChanged:
-            if ended[name] == nil, grown[name] == nil {
-                grown[name] = try details.field("held").credits().count
-            }
-        default: ended[name, default: 0] += 1
+            open[name] = Open(amount: step.amount ?? 0, account: entry.account, lsn: entry.lsn)
+            return
         }
-    }
-
-    /// Takes the end of a hold by its report, going back in time.
-    mutating func settle(_ account: [UInt8], _ record: UsageRecord) {
-        ended[Name(account, Array(record.holdID)), default: 0] += 1
-    }
-
-    /// Takes an entry that the history does not have yet.
-    mutating func add(_ entry: Entry) throws {
-        switch entry {
-        case .held(let hold):
-            count += 1
-            open[Name(Array(hold.path), Array(hold.id))] = hold.amount
-        case .holdChanged(let hold): open[Name(Array(hold.path), Array(hold.id))] = hold.amount
-        case .holdEnded(let hold): open[Name(Array(hold.path), Array(hold.id))] = nil
-        case .holdOrphaned(let orphaned):
-            let record = try RecordContent.read(orphaned.charge.content)
-            open[Name(Array(record.account), Array(record.holdID))] = nil
-        case .charged(let charge) where charge.hold != nil:
-            let record = try RecordContent.read(charge.content)
-            open[Name(Array(record.account), Array(record.holdID))] = nil
-        default: break
+        guard let before = open[name] else {
+            throw Difference(
+                "it \(step.change == .ended ? "ends" : "changes") the hold \(text(step.id)), which is not open"
+            )
         }
+        if step.change == .changed {
+            open[name] = Open(amount: step.amount ?? before.amount, account: before.account, lsn: entry.lsn)
+            return
+        }
+        if let released = step.amount, released != before.amount {
+            throw Difference(
+                "it releases \(released) nanocredits of the hold \(text(step.id)), which keeps \(before.amount)"
+                    + " since LSN \(before.lsn)")
+        }
+        open[name] = nil
     }
 
-    /// Compares with the ledger. Returns the open holds and what they keep.
-    func check(_ ledger: Ledger) throws(Difference) -> (open: Int, held: Int128) {
+    /// What is wrong with the open holds of checkpoint and journal.
+    struct Mismatch {
+        var text: String
+        /// The entry that the hold is open by, if there is one.
+        var lsn: UInt64?
+        var account: [UInt8]
+    }
+
+    /// Compares with the ledger: nil, or the first hold in the order of their entries that differs.
+    func mismatch(_ ledger: Ledger) -> Mismatch? {
         var mark = AnswerMark()
         var left = open
-        var held: Int128 = 0
+        var found: [Mismatch] = []
         for hold in ledger.openHolds(limit: .max, mark: &mark) {
-            held += Int128(hold.amount)
             let expected = left.removeValue(forKey: Name(hold.account, hold.id))
-            guard expected == hold.amount else {
-                throw Difference(
-                    "the hold \(text(hold.id)) of \(text(hold.account)) keeps \(hold.amount) nanocredits by checkpoint"
-                        + " and journal, and \(expected.map { "\($0)" } ?? "is not open") by the history")
-            }
+            guard expected?.amount != hold.amount else { continue }
+            found.append(
+                Mismatch(
+                    text:
+                        "the hold \(text(hold.id)) of \(text(hold.account)) keeps \(hold.amount) nanocredits by"
+                        + " checkpoint and journal, and \(expected.map { "\($0.amount)" } ?? "is not open") by the"
+                        + " entries", lsn: expected?.lsn, account: hold.account))
         }
-        if let (name, amount) = left.first {
-            throw Difference(
-                "the hold \(text(name.id)) of \(text(name.organisation)) is open with \(amount) nanocredits by the"
-                    + " history, and not by checkpoint and journal")
+        for (name, hold) in left {
+            found.append(
+                Mismatch(
+                    text: "the hold \(text(name.id)) of \(text(hold.account)) is open with \(hold.amount)"
+                        + " nanocredits by the entries, and not by checkpoint and journal", lsn: hold.lsn,
+                    account: hold.account))
         }
-        let totals = ledger.totals()
-        guard totals.held == held, totals.holds == open.count else {
-            throw Difference(
-                "open holds keep \(held) nanocredits, their sum is said to be \(totals.held)")
-        }
-        return (open.count, held)
+        return found.min { ($0.lsn ?? .max) < ($1.lsn ?? .max) }
     }
+
+    /// Open holds, and what they keep.
+    var standing: (open: Int, held: Int128) { (open.count, open.values.reduce(0) { $0 + Int128($1.amount) }) }
 }
 
 /// What budgets have counted in their window.
@@ -108,39 +99,40 @@ struct BudgetAudit {
     private let budgets: [BudgetStanding]
     private var byAccount: [[UInt8]: [Int]] = [:]
     private var sums: [Int128]
+    /// The LSN of the first entry that each has counted.
+    private var firsts: [UInt64?]
 
-    init(_ ledger: Ledger) {
-        budgets = ledger.allBudgets()
+    init(_ ledger: Ledger?) {
+        budgets = ledger?.allBudgets() ?? []
         sums = [Int128](repeating: 0, count: budgets.count)
+        firsts = [UInt64?](repeating: nil, count: budgets.count)
         for (index, budget) in budgets.enumerated() { byAccount[budget.account, default: []].append(index) }
     }
 
-    var isEmpty: Bool { budgets.isEmpty }
+    var count: Int { budgets.count }
 
-    /// Takes what an outcome came to, in any order.
-    ///
-    /// - Parameters:
-    ///   - account: its path then.
-    ///   - isSettlement: of a parked record, whose tokens and request were counted before.
-    ///   - orphan: the charge that a late report corrects, which counted the request and some tokens.
-    ///   - current: what an account is called now that was called so then.
-    mutating func add(
-        _ account: [UInt8], provider: String, model: String, charge: Int64, tokens: Int64, isSettlement: Bool,
-        corrects orphan: OrphanLink? = nil, at time: Timestamp, shard: Int, sequence: UInt64,
-        current: ([UInt8]) -> [UInt8]
-    ) {
-        guard !budgets.isEmpty else { return }
-        var path = account[...]
+    /// Takes an entry whose account is called what it is called now, in any order.
+    mutating func add(_ entry: AuditedEntry) {
+        guard !budgets.isEmpty, let outcome = entry.outcome, outcome.state != .discarded else { return }
+        // The tokens and the request of what was parked were counted when it was.
+        let isSettlement = outcome.state == .settled
+        // Of what a late report corrects, the request and some of the tokens.
+        let orphan = outcome.corrects
+        let time = Timestamp(microseconds: entry.time)
+        var path = entry.account[...]
         while true {
-            for index in byAccount[current(Array(path))] ?? [] {
+            for index in byAccount[Array(path)] ?? [] {
                 let budget = budgets[index]
-                guard budget.shard == shard, sequence > budget.since, time >= budget.windowStart,
-                    time < budget.windowEnd, Self.fits(budget.terms.provider, provider),
-                    Self.fits(budget.terms.model, model)
+                guard budget.shard == entry.shard, entry.sequence > budget.since, time >= budget.windowStart,
+                    time < budget.windowEnd, Self.fits(budget.terms.provider, outcome.provider),
+                    Self.fits(budget.terms.model, outcome.model)
                 else { continue }
+                if firsts[index] == nil { firsts[index] = entry.lsn }
                 switch budget.terms.metric {
-                case .cost: sums[index] += Int128(charge)
-                case .tokens: sums[index] += isSettlement ? 0 : max(0, Int128(tokens - (orphan?.tokens ?? 0)))
+                case .cost: sums[index] -= Int128(entry.amount)
+                case .tokens:
+                    sums[index] +=
+                        isSettlement ? 0 : max(0, Int128(outcome.tokens) - Int128(orphan?.tokens ?? 0))
                 case .requests: sums[index] += isSettlement || orphan != nil ? 0 : 1
                 }
             }
@@ -153,15 +145,18 @@ struct BudgetAudit {
         filter.isEmpty || text(filter).lowercased() == name.lowercased()
     }
 
-    /// Compares with the ledger. Returns how many budgets there are.
-    func check() throws(Difference) -> Int {
-        for (budget, sum) in zip(budgets, sums) where Int128(budget.used) != sum {
-            throw Difference(
+    /// Compares with the ledger: nil, or the first budget that differs, with the first entry in its window.
+    func mismatch() -> (text: String, lsn: UInt64?, account: [UInt8])? {
+        for (index, budget) in budgets.enumerated() where Int128(budget.used) != sums[index] {
+            return (
                 "the budget \(text(budget.terms.name)) of \(text(budget.account)) has counted \(budget.used)"
-                    + " \(budget.terms.metric.name) since \(budget.windowStart.text), the history says \(sum)"
+                    + " \(budget.terms.metric.name) since \(budget.windowStart.text) by checkpoint and journal,"
+                    + " \(sums[index]) by the entries in its window"
+                    + (firsts[index] == nil ? ", of which there is none" : ", of which this is the first"),
+                firsts[index], budget.account
             )
         }
-        return budgets.count
+        return nil
     }
 }
 

@@ -4,8 +4,11 @@
 //      history + journal behind it ──sum──→ accounts  the way an auditor takes
 //
 // Beside that every checksum is read again, every total is added up again, every journal entry must be in the
-// history exactly once, and no request id may have two outcomes. The directory's lock is taken, and its start
-// counter goes up as at a start; nothing else is changed.
+// history exactly once and say the same there, and no request id may have two outcomes. The directory's lock is
+// taken, and its start counter goes up as at a start; nothing else is changed.
+//
+// What is named is the first entry that breaks an equation, because that is where somebody has to look: a total
+// that differs is told only where every entry agrees with the ones before it (see EntryAudit.swift).
 
 import Bytes
 import Journal
@@ -13,7 +16,6 @@ import Ledger
 import Platform
 import Pricing
 import Store
-import StrictJSON
 
 /// What a verification looked at, and the first thing that was wrong.
 public struct VerificationReport: Sendable {
@@ -26,31 +28,33 @@ public struct VerificationReport: Sendable {
     public fileprivate(set) var checks: [Check] = []
     /// The first difference: where, what was found, what to do. Nil when there is none.
     public fileprivate(set) var problem: String?
+    /// The first entry after which an equation does not hold. Where only a checkpoint, a rollup or a list differs
+    /// from entries that agree with each other, the first of those it is about. Nil where there is none.
+    public fileprivate(set) var entry: EntryPlace?
     public fileprivate(set) var totals = ShardTotals()
     /// Entries that are in the journal and not yet in the history.
     public fileprivate(set) var historyLag: UInt64 = 0
 
-    /// Thousands apart, for reading.
-    fileprivate static func grouped(_ value: some BinaryInteger) -> String {
-        let digits = Array(String(value))
-        var text = ""
-        for (index, digit) in digits.enumerated() {
-            if index > 0, digits[index - 1] != "-", (digits.count - index) % 3 == 0 { text.append(" ") }
-            text.append(digit)
-        }
-        return text
-    }
-
     fileprivate mutating func add(_ part: String, _ found: String) {
         checks.append(Check(part: part, found: found))
+    }
+
+    fileprivate mutating func take(_ difference: Difference) {
+        problem = difference.entry.map { "\($0.text): \(difference.text)" } ?? difference.text
+        entry = difference.entry
     }
 }
 
 /// Why a verification stops: a difference was found.
 struct Difference: Error {
     var text: String
+    /// The first entry after which an equation does not hold; where only sums differ, the first that is in them.
+    var entry: EntryPlace?
 
-    init(_ text: String) { self.text = text }
+    init(_ text: String, _ entry: EntryPlace? = nil) {
+        self.text = text
+        self.entry = entry
+    }
 }
 
 /// A data directory that no server uses.
@@ -102,7 +106,8 @@ public final class OfflineDirectory {
         }
     }
 
-    /// Checks everything. O(accounts + history + journal) in time, 16 bytes of memory for each request id.
+    /// Checks everything. O(accounts + history + journal) in time; in memory the accounts twice, and 16 bytes for
+    /// each request id. Where an entry is to be named, the entries are read once more.
     ///
     /// - Throws: only what keeps files from being read; what is wrong with their content is the report's
     ///   `problem`.
@@ -111,11 +116,9 @@ public final class OfflineDirectory {
         do {
             try check(&report)
         } catch let difference as Difference {
-            report.problem = difference.text
+            report.take(difference)
         } catch let error as StoreError {
             report.problem = "\(error)"
-        } catch let error as EntryError {
-            report.problem = "the journal's entries contradict the checkpoint: \(error)"
         } catch JournalError.file(let error) {
             throw .file(error)
         } catch let error as JournalError {
@@ -127,22 +130,12 @@ public final class OfflineDirectory {
     }
 
     private func check(_ report: inout VerificationReport) throws {
-        let checkpoint = try checkpoints.verifyEverything()
+        var balances: [[UInt8]: Int64] = [:]
+        let (checkpoint, checkpointTotals) = try checkpoints.checkEverything {
+            balances[Array($0.path)] = $0.balance
+        }
         let journal = try checkJournal(mark: (checkpoint?.stamp.chain).flatMap { JournalMark($0) }, &report)
-        report.add(
-            "checkpoint",
-            checkpoint.map {
-                "\(grouped($0.totals.accountCount)) accounts, every row and total, up to LSN"
-                    + " \(grouped($0.stamp.appliedLSN))"
-            } ?? "none yet")
-        let position = try history.verifyEverything()
-        report.add(
-            "history",
-            "\(grouped(position.usageCount)) outcomes and \(grouped(position.creditCount)) acts, every row and total,"
-                + " up to LSN \(grouped(position.lsn))")
-        report.add(
-            "rollups",
-            "\(grouped(try history.verifyRollups())) sums of an account's day, each what its rows add up to")
+        let (position, historyTotals) = try history.checkEverything()
         guard journal.lastLSN >= max(checkpoint?.stamp.durableLSN ?? 0, position.lsn) else {
             throw Difference(
                 "the journal ends at LSN \(journal.lastLSN), and the checkpoint or the history knows of LSN"
@@ -151,23 +144,102 @@ public final class OfflineDirectory {
         }
         report.historyLag = journal.lastLSN - position.lsn
 
-        let ledger = try fold(checkpoint, journal)
+        // A wrong entry makes totals, rollups and the fold differ too, so the entries are asked first.
+        let (ledger, foldFault) = fold(checkpoint, checkpointTotals, journal)
+        let moves = try moves(journal, after: position)
+        var audit = EntryAudit(
+            ledger, checkpoint: checkpoint?.stamp.sequences ?? [], shardCount: record.identity.shardCount,
+            moves: moves)
+        let walk = EntryWalk(history: history, position: position, journal: journal, moves: moves)
+        try audit.run(walk, listedAsParked: try history.openParked())
+        try audit.check(checkpoint: balances, walk)
+        if let checkpointTotals { throw checkpointTotals }
+        report.add(
+            "checkpoint",
+            checkpoint.map {
+                "\(grouped($0.totals.accountCount)) accounts, every row and total, up to LSN"
+                    + " \(grouped($0.stamp.appliedLSN))"
+            } ?? "none yet")
+        if let historyTotals { throw historyTotals }
+        report.add(
+            "history",
+            "\(grouped(position.usageCount)) outcomes and \(grouped(position.creditCount)) acts, every row and total,"
+                + " up to LSN \(grouped(position.lsn))")
+        report.add(
+            "rollups",
+            "\(grouped(try checkRollups(walk))) sums of an account's day, each what its rows add up to")
+        if let foldFault { throw try foldFault.difference(walk) }
+        guard let ledger else { preconditionFailure("without a fault there is a ledger") }
         try checkTotals(ledger, &report)
-        var auditor = Auditor(ledger, moves: try moves(journal, after: position))
-        try audit(position, into: &auditor)
-        let open = try history.openParked()
-        try auditor.parked.check(listed: open)
-        try auditor.checkMoves(try history.moves())
-        try auditTail(journal, after: position, into: &auditor)
-        try auditor.check(ledger, position, &report)
+        try audit.check(ledger, walk)
+        for (part, found) in audit.checks { report.add(part, found) }
+    }
+
+    /// The moves of the history, and those that are in the journal behind it.
+    private func moves(_ journal: JournalFacts, after position: HistoryPosition) throws -> AccountMoves {
+        var moves = try history.moves()
+        try journal.forEachChunk { chunk, firstLSN, _ in
+            do {
+                var reader = try ChunkReader(chunk)
+                let count = reader.head.count
+                guard firstLSN + UInt64(count) - 1 > position.lsn else { return count }
+                var lsn = firstLSN
+                while let (_, entry) = try reader.next() {
+                    if lsn > position.lsn, case .accountMoved(let moved) = entry {
+                        moves.add(
+                            AccountMoves.Move(
+                                id: .max, lsn: lsn, from: Array(moved.from), to: Array(moved.to)))
+                    }
+                    lsn += 1
+                }
+                return count
+            } catch let error as EntryError {
+                throw Difference(
+                    "the journal's chunk that begins with LSN \(firstLSN) cannot be read: \(error)")
+            }
+        }
+        return moves
+    }
+
+    private func checkRollups(_ walk: EntryWalk) throws -> Int64 {
+        let (count, mismatch) = try history.checkRollups()
+        guard let mismatch else { return count }
+        let entry = try mismatch.firstID.flatMap { id in
+            try walk.first { _, source in source.row == id }
+        }
+        throw Difference(
+            "\(mismatch.field) was \(mismatch.stored) when written and is \(mismatch.computed) by its rows"
+                + (entry == nil ? "" : ", of which this is the first"), entry)
     }
 
     // MARK: The journal
 
-    private struct JournalFacts {
+    struct JournalFacts {
         var inspector: JournalInspector
         var segments: [SegmentReport] = []
+        /// Of the first entry that is kept; one behind the last where none is.
+        var firstLSN: UInt64 = 1
         var lastLSN: UInt64 = 0
+
+        /// Hands over every chunk with the LSN of its first entry and the name of its segment file. `body` returns
+        /// how many entries the chunk has.
+        func forEachChunk(_ body: (ByteView, UInt64, String) throws -> Int) throws {
+            var fault: (any Error)?
+            for segment in segments {
+                let name = "wal/\(segment.path.split(separator: "/").last ?? "")"
+                try inspector.batches(of: segment) { batch, bytes in
+                    guard batch.status == .whole, fault == nil else { return }
+                    do {
+                        var pieces = PieceReader(bytes)
+                        var lsn = batch.header.firstLSN
+                        while let chunk = try pieces.next() { lsn += UInt64(try body(chunk, lsn, name)) }
+                    } catch {
+                        fault = error
+                    }
+                }
+                if let fault { throw fault }
+            }
+        }
     }
 
     private func checkJournal(mark: JournalMark?, _ report: inout VerificationReport) throws(JournalError)
@@ -179,6 +251,7 @@ public final class OfflineDirectory {
         if let problem = verdict.problem { throw problem }
         facts.segments = try facts.inspector.segments().filter { $0.kind == .begun }
         facts.lastLSN = max(verdict.lastLSN ?? 0, (facts.segments.last?.header?.firstLSN ?? 1) - 1)
+        facts.firstLSN = verdict.firstLSN ?? facts.lastLSN + 1
         var found =
             "\(verdict.segments) segments, \(grouped(verdict.batches)) batches, \(grouped(verdict.entries)) entries"
         if let first = verdict.firstLSN, let last = verdict.lastLSN {
@@ -191,50 +264,91 @@ public final class OfflineDirectory {
         return facts
     }
 
-    /// Hands over every chunk of the journal with the LSN of its first entry.
-    private func forEachChunk(
-        _ journal: JournalFacts, _ body: (ByteView, UInt64) throws -> Int
-    ) throws {
-        var fault: (any Error)?
-        for segment in journal.segments {
-            try journal.inspector.batches(of: segment) { batch, bytes in
-                guard batch.status == .whole, fault == nil else { return }
-                do {
-                    var pieces = PieceReader(bytes)
-                    var lsn = batch.header.firstLSN
-                    while let chunk = try pieces.next() { lsn += UInt64(try body(chunk, lsn)) }
-                } catch {
-                    fault = error
-                }
-            }
-            if let fault { throw fault }
+    // MARK: The way a start takes
+
+    /// Why checkpoint and journal do not fold.
+    private struct FoldFault {
+        var text: String
+        /// The entry that does not fit, or else the account whose row does not.
+        var entry: EntryPlace?
+        var account: [UInt8]?
+
+        func difference(_ walk: EntryWalk) throws -> Difference {
+            guard entry == nil, let account else { return Difference(text, entry) }
+            let first = try walk.first(of: account)
+            return Difference(text + (first == nil ? "" : "; this is the account's first entry"), first)
         }
     }
 
-    // MARK: The way a start takes
-
-    /// The accounts from checkpoint and journal. Replay compares each entry with the balance it left.
-    private func fold(_ checkpoint: Checkpoint?, _ journal: JournalFacts) throws -> Ledger {
+    /// The accounts from checkpoint and journal, or why there are none. Replay compares each entry with the balance
+    /// it left.
+    private func fold(
+        _ checkpoint: Checkpoint?, _ totals: StoreError?, _ journal: JournalFacts
+    ) -> (Ledger?, FoldFault?) {
+        // Rows that are not what was counted are not loaded.
+        if let totals { return (nil, FoldFault(text: "\(totals)")) }
         let ledger = Ledger(secret: HashKey(record.hashKey), shardCount: record.identity.shardCount)
-        var fault: EntryError?
-        _ = try checkpoints.load { (row) throws(StoreError) in
-            guard fault == nil else { return }
-            do throws(EntryError) {
-                try ledger.restore(
-                    AccountRecord(
-                        shard: Int(row.shard), number: row.number, path: row.path, balance: row.balance,
-                        state: row.state))
-            } catch {
-                fault = error
+        var fault: FoldFault?
+        do {
+            _ = try checkpoints.load { (row) throws(StoreError) in
+                guard fault == nil else { return }
+                do throws(EntryError) {
+                    try ledger.restore(
+                        AccountRecord(
+                            shard: Int(row.shard), number: row.number, path: row.path, balance: row.balance,
+                            state: row.state))
+                } catch {
+                    fault = FoldFault(text: "the checkpoint: \(error.words)", account: Array(row.path))
+                }
             }
+            if let fault { return (nil, fault) }
+            let sequences = checkpoint?.stamp.sequences ?? [UInt64](repeating: 0, count: ledger.shardCount)
+            for shard in 0..<ledger.shardCount {
+                ledger.setCheckpoint(shard: shard, sequence: sequences[shard], time: .distantPast)
+            }
+            try journal.forEachChunk { chunk, firstLSN, segment in
+                do throws(EntryError) {
+                    return try ledger.replay(chunk) { sequences[$0] }.count
+                } catch {
+                    throw Difference(
+                        "the journal's entry contradicts checkpoint and journal before it: \(error.words)",
+                        Self.place(error, in: chunk, firstLSN, segment))
+                }
+            }
+        } catch let difference as Difference {
+            return (nil, FoldFault(text: difference.text, entry: difference.entry))
+        } catch {
+            return (nil, FoldFault(text: "\(error)"))
         }
-        if let fault { throw fault }
-        let sequences = checkpoint?.stamp.sequences ?? [UInt64](repeating: 0, count: ledger.shardCount)
-        for shard in 0..<ledger.shardCount {
-            ledger.setCheckpoint(shard: shard, sequence: sequences[shard], time: .distantPast)
+        return (ledger, nil)
+    }
+
+    /// The entry of a chunk that an error is about: by its sequence, or the first that cannot be read.
+    private static func place(
+        _ error: EntryError, in chunk: ByteView, _ firstLSN: UInt64, _ segment: String
+    ) -> EntryPlace? {
+        do {
+            var reader = try ChunkReader(chunk)
+            var lsn = firstLSN
+            while true {
+                let sequence = reader.nextSequence
+                var place = EntryPlace(
+                    lsn: lsn, shard: reader.head.shard, sequence: sequence, kind: "unreadable", account: "?",
+                    segment: segment)
+                do {
+                    guard let (time, entry) = try reader.next() else { return nil }
+                    place = try AuditedEntry(
+                        entry, lsn: lsn, shard: reader.head.shard, sequence: sequence, time: time.microseconds
+                    ).place(segment: segment, row: nil)
+                } catch {
+                    return place
+                }
+                if error.sequence == nil || error.sequence == sequence { return place }
+                lsn += 1
+            }
+        } catch {
+            return nil
         }
-        try forEachChunk(journal) { chunk, _ in try ledger.replay(chunk) { sequences[$0] }.count }
-        return ledger
     }
 
     private func checkTotals(_ ledger: Ledger, _ report: inout VerificationReport) throws(Difference) {
@@ -249,281 +363,41 @@ public final class OfflineDirectory {
     }
 
     private func grouped(_ value: some BinaryInteger) -> String { VerificationReport.grouped(value) }
+}
 
-    // MARK: The way an auditor takes
-
-    /// The moves of the history, and those that are in the journal behind it.
-    private func moves(_ journal: JournalFacts, after position: HistoryPosition) throws -> AccountMoves {
-        var moves = try history.moves()
-        try forEachChunk(journal) { chunk, firstLSN in
-            var reader = try ChunkReader(chunk)
-            let count = reader.head.count
-            guard firstLSN + UInt64(count) - 1 > position.lsn else { return count }
-            var lsn = firstLSN
-            while let (_, entry) = try reader.next() {
-                if lsn > position.lsn, case .accountMoved(let moved) = entry {
-                    moves.add(
-                        AccountMoves.Move(id: .max, lsn: lsn, from: Array(moved.from), to: Array(moved.to)))
-                }
-                lsn += 1
-            }
-            return count
+extension VerificationReport {
+    /// Thousands apart, for reading.
+    static func grouped(_ value: some BinaryInteger) -> String {
+        let digits = Array(String(value))
+        var text = ""
+        for (index, digit) in digits.enumerated() {
+            if index > 0, digits[index - 1] != "-", (digits.count - index) % 3 == 0 { text.append(" ") }
+            text.append(digit)
         }
-        return moves
-    }
-
-    /// Adds the history up, newest row first, and sees that no LSN is missing.
-    private func audit(_ position: HistoryPosition, into auditor: inout Auditor) throws {
-        var filter = TransactionFilter()
-        filter.limit = StoreLimits.pageRowsMax
-        var expected = position.lsn
-        repeat {
-            let page = try history.transactions(filter)
-            for row in page.rows {
-                let lsn = try auditor.add(row)
-                guard lsn == expected else {
-                    throw Difference(
-                        "history: LSN \(expected) belongs before row \(row.id), which has LSN \(lsn)")
-                }
-                expected -= 1
-            }
-            filter.before = page.next
-        } while filter.before != nil
-        guard expected == 0 else {
-            throw Difference("history: the rows of LSNs 1 to \(expected) are missing")
-        }
-        guard auditor.charges == position.chargeSum else {
-            throw Difference(
-                "history: its charges add up to \(auditor.charges) nanocredits, its position says"
-                    + " \(position.chargeSum)"
-            )
-        }
-    }
-
-    /// Adds up what is in the journal and not yet in the history.
-    private func auditTail(
-        _ journal: JournalFacts, after position: HistoryPosition, into auditor: inout Auditor
-    ) throws {
-        try forEachChunk(journal) { chunk, firstLSN in
-            var reader = try ChunkReader(chunk)
-            let count = reader.head.count
-            guard firstLSN + UInt64(count) - 1 > position.lsn else { return count }
-            var lsn = firstLSN
-            var sequence = reader.nextSequence
-            while let (time, entry) = try reader.next() {
-                if lsn > position.lsn {
-                    try auditor.add(
-                        entry, lsn: lsn, time: time, shard: reader.head.shard, sequence: sequence)
-                }
-                lsn += 1
-                sequence += 1
-            }
-            return count
-        }
+        return text
     }
 }
 
-/// Adds up balances from rows and entries, without the ledger's rules.
-private struct Auditor {
-    private(set) var charges: Int128 = 0
-    private var balances: [[UInt8]: Int128] = [:]
-    private var outcomes: [Hash128] = []
-    fileprivate var parked = ParkedAudit()
-    private var holds = HoldAudit()
-    private var budgets: BudgetAudit
-    /// What accounts were called is not what they are called now.
-    private let moves: AccountMoves
-    private var movesSeen: [UInt64: (from: String, to: String)] = [:]
-
-    init(_ ledger: Ledger, moves: AccountMoves) {
-        self.moves = moves
-        // Every account has a sum, so that one without rows is compared too.
-        var sums: [[UInt8]: Int128] = [:]
-        ledger.forEachAccount { path, _ in sums[Array(path)] = 0 }
-        balances = sums
-        budgets = BudgetAudit(ledger)
-    }
-
-    /// What an account is called now that was called `path` when the entry `lsn` was written.
-    private func current(_ path: [UInt8], _ lsn: UInt64) -> [UInt8] {
-        moves.current(path, afterLSN: lsn)
-    }
-
-    /// Every move of the list that the history keeps has its row, and no row is missing from it.
-    func checkMoves(_ listed: AccountMoves) throws(Difference) {
-        for move in listed.moves {
-            guard let seen = movesSeen[move.lsn], Array(seen.from.utf8) == move.from,
-                Array(seen.to.utf8) == move.to
-            else {
-                throw Difference(
-                    "history: the list of moves says that LSN \(move.lsn) moves"
-                        + " \(String(decoding: move.from, as: UTF8.self)), and the rows do not")
-            }
-        }
-        guard movesSeen.count == listed.moves.count else {
-            throw Difference(
-                "history: \(movesSeen.count) rows tell of a move, the list has \(listed.moves.count)")
+extension EntryError {
+    /// The sequence of the entry that it is about; nil where it cannot be read at all.
+    fileprivate var sequence: UInt64? {
+        switch self {
+        case .truncated, .unknownKind, .badField: nil
+        case .outOfSequence(_, _, let found): found
+        case .unknownAccount(_, _, let sequence), .contradiction(_, let sequence, _): sequence
         }
     }
 
-    /// Adds a row of the history; returns its LSN.
-    mutating func add(_ row: TransactionRow) throws -> UInt64 {
-        switch row {
-        case .usage(let row):
-            charges += Int128(row.figures.charge)
-            balances[current(Array(row.wallet.utf8), row.figures.lsn), default: 0] -= Int128(
-                row.figures.charge)
-            if row.figures.flags & HistoryRows.settlesHold != 0 {
-                try row.content.withView {
-                    holds.settle(Array(row.account.utf8), try RecordContent.read($0))
-                }
-            }
-            if !budgets.isEmpty, row.figures.state != .discarded {
-                budgets.add(
-                    Array(row.account.utf8), provider: row.provider, model: row.model,
-                    charge: row.figures.charge,
-                    tokens: row.figures.counts.inputTokens + row.figures.counts.outputTokens,
-                    isSettlement: row.figures.state == .settled,
-                    corrects: row.figures.flags & UsageFigures.correctsOrphan == 0
-                        ? nil : try row.extra.withView { try OutcomeDetails(reading: $0) }.orphan,
-                    at: Timestamp(microseconds: row.figures.recordedAt), shard: Int(row.figures.shard),
-                    sequence: row.figures.sequence
-                ) { [moves] in moves.current($0, afterLSN: row.figures.lsn) }
-            }
-            switch row.figures.state {
-            // The charge of an orphan has no request id of its own: that its hold ended once is what holds check.
-            case .charged where row.figures.flags & UsageFigures.isOrphan != 0: break
-            case .charged: outcomes.append(row.figures.idKey)
-            case .parked:
-                outcomes.append(row.figures.idKey)
-                parked.park(row.figures.shard, row.figures.sequence, key: row.figures.idKey)
-            case .settled, .discarded:
-                let end = try row.extra.withView { try OutcomeDetails(reading: $0) }.end
-                parked.end(row.figures.shard, end?.parkedSequence ?? 0, key: row.figures.idKey)
-            }
-            return row.figures.lsn
-        case .credit(let row):
-            balances[current(Array(row.account.utf8), row.lsn), default: 0] += Int128(row.amount)
-            try holds.add(row)
-            if row.kind == TransactionKind.accountMoved {
-                let details = try JSONNode(parsing: Array(row.details.utf8))
-                movesSeen[row.lsn] = (try details.field("from").string(), try details.field("to").string())
-            }
-            return row.lsn
-        }
-    }
-
-    /// Adds an entry of the journal.
-    mutating func add(_ entry: Entry, lsn: UInt64, time: Timestamp, shard: Int, sequence: UInt64) throws {
-        try holds.add(entry)
-        if !budgets.isEmpty { try count(entry, lsn: lsn, time: time, shard: shard, sequence: sequence) }
-        switch entry {
-        case .charged(let charge):
-            try add(charge, lsn: lsn)
-            outcomes.append(charge.key)
-            if charge.state == .parked { parked.park(UInt16(shard), sequence, key: charge.key) }
-        case .parkedSettled(let end), .parkedDiscarded(let end):
-            try add(end.charge, lsn: lsn)
-            parked.end(UInt16(shard), end.parkedSequence, key: end.charge.key)
-        case .holdOrphaned(let orphaned): try add(orphaned.charge, lsn: lsn)
-        case .granted(let grant):
-            balances[current(Array(grant.path), lsn), default: 0] += Int128(grant.amount)
-        case .grantEnded(let ended):
-            balances[current(Array(ended.path), lsn), default: 0] -= Int128(ended.amount)
-        case .deducted(let deducted):
-            balances[current(Array(deducted.path), lsn), default: 0] -= Int128(deducted.amount)
-        case .accountOpened, .accountChanged, .accountMoved, .noted: break
-        // A hold moves nothing but for its orphan's charge.
-        case .held, .holdEnded, .holdChanged, .budgetSet, .budgetCrossed: break
-        }
-    }
-
-    private mutating func count(
-        _ entry: Entry, lsn: UInt64, time: Timestamp, shard: Int, sequence: UInt64
-    ) throws {
-        let (charge, isSettlement): (ChargeEntry, Bool)
-        switch entry {
-        case .charged(let found): (charge, isSettlement) = (found, false)
-        case .parkedSettled(let end): (charge, isSettlement) = (end.charge, true)
-        case .holdOrphaned(let orphaned): (charge, isSettlement) = (orphaned.charge, false)
-        default: return
-        }
-        let record = try RecordContent.read(charge.content)
-        budgets.add(
-            Array(record.account), provider: record.provider.text, model: record.model.text,
-            charge: charge.charge, tokens: record.usage.inputTokens + record.usage.outputTokens,
-            isSettlement: isSettlement, corrects: charge.orphan, at: time, shard: shard, sequence: sequence
-        ) { [moves] in moves.current($0, afterLSN: lsn) }
-    }
-
-    private mutating func add(_ charge: ChargeEntry, lsn: UInt64) throws {
-        let account = try RecordContent.read(charge.content).account
-        let isOwn = charge.wallet == charge.account
-        guard isOwn || charge.walletPathCount <= account.count else {
-            throw Difference("journal: a charge of \(account.text) names a wallet below it")
-        }
-        let wallet = isOwn ? account : account[0..<charge.walletPathCount]
-        charges += Int128(charge.charge)
-        balances[current(Array(wallet), lsn), default: 0] -= Int128(charge.charge)
-    }
-
-    /// Compares with the ledger, and looks for a request id with two outcomes.
-    mutating func check(
-        _ ledger: Ledger, _ position: HistoryPosition, _ report: inout VerificationReport
-    ) throws(Difference) {
-        guard charges == ledger.totals().charged else {
-            throw Difference(
-                "history and journal charge \(charges) nanocredits, the accounts \(ledger.totals().charged)")
-        }
-        var left = balances
-        var first: (path: [UInt8], found: Int64, expected: Int128)?
-        ledger.forEachAccount { path, balance in
-            let path = Array(path)
-            let expected = left.removeValue(forKey: path) ?? 0
-            if first == nil, expected != Int128(balance) { first = (path, balance, expected) }
-        }
-        if let first {
-            throw Difference(
-                "account \(String(decoding: first.path, as: UTF8.self)) has \(first.found) nanocredits by"
-                    + " checkpoint and journal, \(first.expected) by the history")
-        }
-        if let (path, sum) = left.first(where: { $0.value != 0 }) {
-            throw Difference(
-                "the history moves \(sum) nanocredits of \(String(decoding: path, as: UTF8.self)), which is"
-                    + " no account"
-            )
-        }
-        report.add(
-            "balances",
-            "\(VerificationReport.grouped(balances.count)) recomputed from history and journal, to the nanocredit"
-        )
-
-        outcomes.sort { ($0.high, $0.low) < ($1.high, $1.low) }
-        for (previous, next) in zip(outcomes, outcomes.dropFirst()) where previous == next {
-            throw Difference(
-                "a request id has two outcomes; its key is \(previous.high) \(previous.low)"
-                    + " (columns id_high and id_low of the view `usage`)")
-        }
-        report.add("request ids", "\(VerificationReport.grouped(outcomes.count)) outcomes, one for each id")
-        let (openHolds, held) = try holds.check(ledger)
-        if holds.count > 0 {
-            report.add(
-                "holds",
-                "\(VerificationReport.grouped(openHolds)) open of \(VerificationReport.grouped(holds.count)), which keep"
-                    + " \(VerificationReport.grouped(held)) nanocredits")
-        }
-        let budgetCount = try budgets.check()
-        if budgetCount > 0 {
-            report.add(
-                "budgets",
-                "\(VerificationReport.grouped(budgetCount)) counted again from the charges in their window")
-        }
-        let (openCount, endedCount) = try parked.check()
-        if openCount + endedCount > 0 {
-            report.add(
-                "parked usage",
-                "\(VerificationReport.grouped(openCount)) open, \(VerificationReport.grouped(endedCount)) settled or"
-                    + " discarded, each once")
+    /// What is wrong, for people.
+    fileprivate var words: String {
+        switch self {
+        case .truncated(let byte): "its bytes end at byte \(byte) of their chunk"
+        case .unknownKind(let kind, let byte): "kind \(kind) at byte \(byte) is not known to this release"
+        case .badField(let kind, let byte): "a field of kind \(kind) cannot be read at byte \(byte)"
+        case .outOfSequence(let shard, let expected, let found):
+            "shard \(shard): entry \(found) comes where \(expected) belongs"
+        case .unknownAccount(let shard, let number, _): "shard \(shard) has no account \(number) to be next"
+        case .contradiction(_, _, let what): what
         }
     }
 }

@@ -117,9 +117,15 @@ public struct JournalInspector {
             + survey.temporaries.map { (SegmentName($0, .temporary), .unfinished) }
         for (name, kind) in others {
             let path = name.path(in: directory)
-            let bytes = try withFileErrors { () throws(FileError) in
-                try fileSystem.open(path, .read, .buffered).size()
+            let bytes: Int?
+            do throws(FileError) {
+                bytes = try fileSystem.open(path, .read, .buffered).size()
+            } catch {
+                guard error.isMissing else { throw .file(error) }
+                // A journal in use has taken it meanwhile, and calls it something else.
+                bytes = nil
             }
+            guard let bytes else { continue }
             reports.append(
                 SegmentReport(
                     path: path, id: name.id, kind: kind, header: nil, goodHeaders: 0, bytes: bytes))

@@ -3,8 +3,8 @@
 //      held        time | account | wallet | its path's bytes | key | digest | amount | lease end | words | tokens
 //                  | provider | model (hashes) | account's path | id
 //                  | if it says what for, or charges its orphan: orphan policy | orphan charge | what for (HoldUse)
-//      hold ended  time | key | cause | amount | account's path | id | reason
-//      hold changed  time | key | amount | lease end | account's path | id
+//      hold ended  time | key | cause | amount | account's path | id | reason | the wallet's path's bytes
+//      hold changed  time | key | amount | lease end | account's path | id | the wallet's path's bytes
 //      orphaned    orphan policy | the fields of a charge
 
 import Bytes
@@ -69,6 +69,9 @@ public struct HoldEndedEntry: Sendable {
     /// Nanocredits released.
     public var amount: Int64 = 0
     public var path = ByteView()
+    /// The wallet is the account itself or above it, as in the entry that opened the hold; nil in entries from before
+    /// it was written down.
+    public var walletPathCount: Int?
     public var id = ByteView()
     /// Why, for a person.
     public var reason = ByteView()
@@ -83,6 +86,8 @@ public struct HoldChangedEntry: Sendable {
     public var amount: Int64 = 0
     public var expiresAt = Timestamp.distantPast
     public var path = ByteView()
+    /// As in `HoldEndedEntry`.
+    public var walletPathCount: Int?
     public var id = ByteView()
 
     public init() {}
@@ -151,6 +156,7 @@ extension BytePacker {
         append(prefixed: entry.path)
         append(prefixed: entry.id)
         append(prefixed: entry.reason)
+        if let count = entry.walletPathCount { append(UInt64(count)) }
         endEntry(from: start)
     }
 
@@ -162,6 +168,7 @@ extension BytePacker {
         append(entry.expiresAt.microseconds)
         append(prefixed: entry.path)
         append(prefixed: entry.id)
+        if let count = entry.walletPathCount { append(UInt64(count)) }
         endEntry(from: start)
     }
 }
@@ -254,8 +261,18 @@ extension ByteUnpacker {
         entry.path = try prefixed()
         entry.id = try holdID()
         entry.reason = try prefixed()
+        entry.walletPathCount = try walletPathCount(of: entry.path)
         try end()
         return (time, entry)
+    }
+
+    /// How much of a path is its wallet's, where that is written down: the last field.
+    private mutating func walletPathCount(of path: ByteView) throws(UnpackingError) -> Int? {
+        if isAtEnd { return nil }
+        let at = offset
+        let count = try unsigned()
+        guard count <= UInt64(path.count) else { throw UnpackingError(offset: at) }
+        return Int(count)
     }
 
     mutating func holdChanged() throws(UnpackingError) -> (Timestamp, HoldChangedEntry) {
@@ -268,6 +285,7 @@ extension ByteUnpacker {
         entry.expiresAt = try timestamp()
         entry.path = try prefixed()
         entry.id = try holdID()
+        entry.walletPathCount = try walletPathCount(of: entry.path)
         try end()
         return (time, entry)
     }

@@ -130,4 +130,33 @@ extension Ledger {
             }
         }
     }
+
+    /// Calls `body` with every account and what moved its credit. The shard is locked meanwhile, so `body` only
+    /// copies.
+    public func forEachAccountSums(_ body: (_ path: ByteView, _ sums: AccountSums) -> Void) {
+        for shard in shards.indices {
+            shards[shard].state.withLock { state in
+                for number in 0..<UInt32(state.accounts.count) {
+                    let row = state.accounts[number]
+                    let side = state.side(of: number)
+                    body(
+                        state.path(of: number),
+                        AccountSums(
+                            balance: row.balance, granted: row.granted, charged: row.charged,
+                            expired: row.expired, voided: side.voided, deducted: side.deducted))
+                }
+            }
+        }
+    }
+}
+
+/// What moved an account's credit since it was opened, in nanocredits:
+/// `balance = granted - charged - expired - voided - deducted`.
+public struct AccountSums: Hashable, Sendable {
+    public var balance: Int64
+    public var granted: Int64
+    public var charged: Int64
+    public var expired: Int64
+    public var voided: Int64
+    public var deducted: Int64
 }

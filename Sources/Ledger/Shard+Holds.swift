@@ -210,6 +210,7 @@ extension ShardState {
         entry.amount = amount
         entry.expiresAt = expiresAt
         entry.path = path(of: row.account)
+        entry.walletPathCount = path(of: row.wallet).count
         holds.id(number).withView { id in
             entry.id = id
             staged.append(time: time, entry)
@@ -266,6 +267,7 @@ extension ShardState {
         entry.state = state
         entry.amount = row.amount
         entry.path = path(of: row.account)
+        entry.walletPathCount = path(of: row.wallet).count
         entry.reason = reason
         holds.id(number).withView { id in
             entry.id = id
@@ -388,8 +390,12 @@ extension ShardState {
             entry.holdReleased = holds[number].amount
         } else {
             guard let past = past(key, history) else {
-                if case .notAsked = history { return .askHistory }
-                return .refused(Refusal(.holdNotFound, field: .holdID))
+                switch history {
+                case .notAsked: return .askHistory
+                // It will be found when the history has the move of its account.
+                case .holdEnded: return .refused(Refusal(.overloaded, field: .holdID))
+                case .neverSeen, .seen: return .refused(Refusal(.holdNotFound, field: .holdID))
+                }
             }
             switch past.state {
             case .settled: return .refused(Refusal(.holdAlreadySettled, field: .holdID))

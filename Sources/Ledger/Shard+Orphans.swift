@@ -168,14 +168,17 @@ extension ShardState {
         return nil
     }
 
-    /// How a hold ended, from the history; nil where its account is not there any more.
+    /// How a hold ended, from the history; nil where its account was moved a moment ago, together with one above
+    /// it, and the history does not have that yet.
     private func remembered(_ past: PastHold) -> RememberedHold? {
         guard past.orphanCharge > 0 else {
             return RememberedHold(
                 digest: 0, sequence: past.sequence, state: past.state,
                 amount: min(max(past.amount, 0), HoldLimits.amountMax))
         }
-        guard let account = find(past.account), let wallet = find(past.wallet) else { return nil }
+        guard let account = find(past.account) ?? formerNames.account(past.account),
+            let wallet = find(past.wallet) ?? formerNames.account(past.wallet)
+        else { return nil }
         return RememberedHold(
             digest: 0, sequence: past.sequence, state: past.state, amount: past.orphanCharge,
             orphan: RememberedOrphan(

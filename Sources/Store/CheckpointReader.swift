@@ -43,18 +43,44 @@ extension CheckpointStore {
     public func verifyEverything() throws(StoreError) -> Checkpoint? {
         try latched { () throws(StoreError) in
             try read { (database) throws(StoreError) in
-                let findings = try attempt(.ledger, "checking the file's structure") {
-                    try String.fetchAll(database, sql: "PRAGMA integrity_check(10)")
-                }
-                guard findings == ["ok"] else {
-                    throw StoreError.damagedTotals(
-                        file: .ledger, field: "the file's structure", stored: "ok",
-                        computed: findings.joined(separator: "; "))
-                }
+                try checkStructure(database)
                 let newest = try checkpoints(database).first
                 try scan(database, newest) { (_) throws(StoreError) in }
                 return newest
             }
+        }
+    }
+
+    /// Does what `verifyEverything` does, hands every row to `body`, and returns the totals' error, if they differ,
+    /// beside the checkpoint: every row is whole then, and who compares them may find which one is wrong.
+    ///
+    /// - Throws: `.damagedRow` naming the first bad row; `.damagedTotals` of the file's structure; `.poisoned`.
+    public func checkEverything(
+        _ body: (CheckpointRow) throws(StoreError) -> Void
+    ) throws(StoreError) -> (checkpoint: Checkpoint?, totals: StoreError?) {
+        try latched { () throws(StoreError) in
+            try read { (database) throws(StoreError) in
+                try checkStructure(database)
+                let newest = try checkpoints(database).first
+                do throws(StoreError) {
+                    try scan(database, newest, body)
+                } catch {
+                    guard case .damagedTotals = error else { throw error }
+                    return (newest, error)
+                }
+                return (newest, nil)
+            }
+        }
+    }
+
+    private func checkStructure(_ database: Database) throws(StoreError) {
+        let findings = try attempt(.ledger, "checking the file's structure") {
+            try String.fetchAll(database, sql: "PRAGMA integrity_check(10)")
+        }
+        guard findings == ["ok"] else {
+            throw StoreError.damagedTotals(
+                file: .ledger, field: "the file's structure", stored: "ok",
+                computed: findings.joined(separator: "; "))
         }
     }
 

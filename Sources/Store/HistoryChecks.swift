@@ -98,6 +98,11 @@ extension HistoryCredit {
             packer.append(fixed: holdKey.low)
             packer.append(fixed: holdKey.high)
         }
+        // Of earlier ones no wallet but the account's.
+        if !wallet.isEmpty {
+            packer.append(byte: 1)
+            packer.append(prefixed: wallet)
+        }
         return CRC32C.checksum(packer.view)
     }
 }

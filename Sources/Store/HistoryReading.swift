@@ -120,6 +120,7 @@ enum HistoryReader {
         row.grantID = statement.isNull(13) ? nil : UInt64(bitPattern: statement.integer(13))
         row.reference = statement.bytes(15)
         row.holdKey = HoldEnds.key(statement, 16)
+        row.wallet = statement.bytes(18)
         guard Int64(row.check(id: id)) == statement.integer(14) else {
             throw damaged("credit_rows", id, row.account.text, "its checksum does not fit")
         }
@@ -148,7 +149,8 @@ extension CreditRow {
     init(id: Int64, _ row: HistoryCredit) {
         self.init(
             id: id, lsn: row.lsn, shard: row.shard, sequence: row.sequence, recordedAt: row.recordedAt,
-            account: row.account.text, kind: row.kind.text, amount: row.amount,
+            account: row.account.text, wallet: row.wallet.isEmpty ? row.account.text : row.wallet.text,
+            kind: row.kind.text, amount: row.amount,
             balanceAfter: row.balanceAfter,
             source: row.source.text, details: row.details.text, idempotencyKey: Array(row.idempotencyKey),
             expiresAt: row.expiresAt, grantID: row.grantID, reference: Array(row.reference))

@@ -7,6 +7,16 @@
 import Bytes
 import GRDB
 
+/// A rollup that is not what the rows add up to.
+public struct RollupMismatch: Hashable, Sendable {
+    /// The sum that differs and its rollup, by day and name.
+    public var field: String
+    public var stored: String
+    public var computed: String
+    /// The first row of the history that is part of it; nil where none is.
+    public var firstID: Int64?
+}
+
 extension HistoryStore {
     /// Adds up every row and compares with the rollups.
     ///
@@ -19,6 +29,19 @@ extension HistoryStore {
     }
 
     func verifyRollups(keysAtOnce: Int64) throws(StoreError) -> Int64 {
+        let (count, mismatch) = try checkRollups(keysAtOnce: keysAtOnce)
+        if let mismatch {
+            throw .damagedTotals(
+                file: .history, field: mismatch.field, stored: mismatch.stored, computed: mismatch.computed)
+        }
+        return count
+    }
+
+    /// Adds up every row and compares with the rollups, as `verifyRollups` does; returns the first that differs,
+    /// by day and name, or nil.
+    public func checkRollups(
+        keysAtOnce: Int64 = StoreLimits.rollupsChecked
+    ) throws(StoreError) -> (count: Int64, mismatch: RollupMismatch?) {
         try read { (database, _) throws(StoreError) in
             var last = try Statement(database, .history, "SELECT coalesce(max(id), 0) FROM usage_rows")
             let lastID = try last.step() ? last.integer(0) : 0
@@ -38,15 +61,16 @@ extension HistoryStore {
                 let found = try mismatch(database, pass, of: passes, upTo: lastID)
                 if let found, first.map({ found.place < $0.place }) ?? true { first = found }
             }
-            if let first { throw try first.error(database) }
-            return count
+            return (count, try first?.told(database, upTo: lastID))
         }
     }
 
-    /// A rollup that is not what the rows add up to.
+    /// A difference that was found.
     private struct Mismatch {
         /// Where it stands among the others.
         var place: Place
+        /// Its name, packed.
+        private let name: [UInt8]
         private var column: String
         private var stored: String
         private var computed: String
@@ -70,20 +94,38 @@ extension HistoryStore {
             place = Place(
                 day: day,
                 text: "\(name.account.text), \(name.provider.text) \(name.model.text), \(source)")
+            self.name = Self.packed(name)
             self.column = column
             self.stored = stored
             self.computed = computed
         }
 
-        /// The difference in words, with the day as people write it.
-        func error(_ database: Database) throws(StoreError) -> StoreError {
+        private static func packed(_ name: RollupName) -> [UInt8] {
+            var packer = BytePacker(capacity: 128)
+            name.append(to: &packer)
+            return Array(packer.view)
+        }
+
+        /// The difference in words, with the day as people write it, and the first row that is part of it.
+        func told(_ database: Database, upTo lastID: Int64) throws(StoreError) -> RollupMismatch {
             var date = try Statement(
                 database, .history, "SELECT coalesce(strftime('%Y-%m-%d', ?1 * 86400, 'unixepoch'), ?1)")
             date.bind(place.day, at: 1)
             let day = try date.step() ? date.text(0) : "\(place.day)"
-            return .damagedTotals(
-                file: .history, field: "\(column) of the rollup of \(place.text), on \(day),",
-                stored: stored, computed: computed)
+            var rows = try Statement(database, .history, RollupTables.outcomes)
+            rows.bind(1, at: 1)
+            rows.bind(lastID, at: 2)
+            var firstID: Int64?
+            while firstID == nil, try rows.step() {
+                let (name, figures) = try RollupTables.outcome(rows)
+                guard UsageDay(containing: figures.eventTime).number == place.day,
+                    Self.packed(name) == self.name
+                else { continue }
+                firstID = rows.integer(0)
+            }
+            return RollupMismatch(
+                field: "\(column) of the rollup of \(place.text), on \(day),", stored: stored,
+                computed: computed, firstID: firstID)
         }
     }
 

@@ -105,6 +105,8 @@ public struct HistoryUsage: Sendable {
     public var holdKey: Hash128?
     /// For a settled or discarded outcome, the sequence of the parked one; on the way in only.
     public var settles: UInt64 = 0
+    /// For a parked outcome, what it is valued at, in nanocredits: what its hold had kept. On the way in only.
+    public var valuedAt: Int64 = 0
 
     @inlinable
     public init() {}
@@ -118,6 +120,8 @@ public struct HistoryCredit: Sendable {
     public var sequence: UInt64 = 0
     public var recordedAt: Int64 = 0
     public var account = ByteView()
+    /// The account that owns the wallet; empty when it is the account itself.
+    public var wallet = ByteView()
     /// One word, such as `allocated`, `expired`, `refunded`, `deducted`, `adjusted`.
     public var kind = ByteView()
     /// Signed: what it added to the balance.
@@ -165,6 +169,7 @@ public struct CreditRow: Hashable, Sendable {
     public var sequence: UInt64
     public var recordedAt: Int64
     public var account: String
+    public var wallet: String
     public var kind: String
     public var amount: Int64
     public var balanceAfter: Int64

@@ -190,12 +190,16 @@ extension HistoryKeys {
         }
         var credits = try Statement(
             database, .history,
-            "SELECT id, account, idempotency_key, reference, hold_low, hold_high FROM credit_rows WHERE id >= ?"
-        )
+            """
+            SELECT id, account, idempotency_key, reference, hold_low, hold_high, wallet FROM credit_rows
+            WHERE id >= ?
+            """)
         credits.bind(firstID, at: 1)
         while try credits.step() {
             let row = KeyedRow(id: credits.integer(0), isCredit: true)
-            batch.add(.account, Key.hash(credits.bytes(1), hashKey), row)
+            batch.add(
+                account: Key.hash(credits.bytes(1), hashKey),
+                wallet: credits.isNull(6) ? nil : Key.hash(credits.bytes(6), hashKey), row)
             if let hold = HoldEnds.key(credits, 4) { batch.add(.outcome, Key.hash(hold.low), row) }
             if !credits.bytes(2).isEmpty { batch.add(.request, Key.hash(credits.bytes(2), hashKey), row) }
             if !credits.bytes(3).isEmpty { batch.add(.request, Key.hash(credits.bytes(3), hashKey), row) }

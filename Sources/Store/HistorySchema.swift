@@ -12,7 +12,7 @@ enum HistorySchema {
         file: .history, pageBytes: 8192, cacheKiB: 32 << 10,
         steps: [
             first, second, third, fourth, RollupTables.step, Retention.schemaStep, AccountMoves.schemaStep,
-            HoldEnds.schemaStep,
+            HoldEnds.schemaStep, OpenParked.totalsStep, holdWallets,
         ])
 
     /// The columns of `usage_rows`, in the order in which they are bound and read.
@@ -39,7 +39,7 @@ enum HistorySchema {
     static let creditColumns = [
         "id", "lsn", "shard", "sequence", "recorded_at", "account", "kind", "amount_nanocredits",
         "balance_after_nanocredits", "source", "details", "idempotency_key", "expires_at", "grant_id",
-        "row_crc", "reference", "hold_low", "hold_high",
+        "row_crc", "reference", "hold_low", "hold_high", "wallet",
     ]
 
     private static let first = """
@@ -243,6 +243,35 @@ enum HistorySchema {
         FROM usage
         UNION ALL
         SELECT id, recorded_at, recorded_time, account, account, kind, amount_nanocredits,
+            balance_after_nanocredits, NULL, NULL, NULL,
+            CASE WHEN length(reference) > 0 THEN reference ELSE idempotency_key END, source, details
+        FROM credits;
+        """
+
+    /// The wallet that a hold draws on, where it is not the account's own: a statement of the wallet lists it, as it
+    /// lists charges.
+    private static let holdWallets = """
+        ALTER TABLE credit_rows ADD COLUMN wallet TEXT;
+
+        DROP VIEW transactions;
+        DROP VIEW credits;
+        CREATE VIEW credits AS
+        SELECT id, lsn, shard, sequence, recorded_at,
+            strftime('%Y-%m-%dT%H:%M:%SZ', recorded_at / 1000000, 'unixepoch') AS recorded_time,
+            account, coalesce(wallet, account) AS wallet, kind, amount_nanocredits, balance_after_nanocredits,
+            source, details, idempotency_key, expires_at, grant_id, reference
+        FROM credit_rows;
+
+        -- Both, in time order when ordered by id.
+        CREATE VIEW transactions AS
+        SELECT id, recorded_at, recorded_time, account, wallet,
+            CASE state WHEN 'charged' THEN 'deducted' ELSE state END AS type,
+            -charge_nanocredits AS amount_nanocredits, balance_after_nanocredits,
+            provider, model, input_tokens + output_tokens AS tokens, request_id AS reference,
+            NULL AS source, NULL AS details
+        FROM usage
+        UNION ALL
+        SELECT id, recorded_at, recorded_time, account, wallet, kind, amount_nanocredits,
             balance_after_nanocredits, NULL, NULL, NULL,
             CASE WHEN length(reference) > 0 THEN reference ELSE idempotency_key END, source, details
         FROM credits;

@@ -180,7 +180,7 @@ private struct Page {
 
     mutating func offer(_ found: (id: Int64, row: HistoryCredit)) -> Bool {
         let row = found.row
-        guard isOf(found.id, row.account, row.account), filter.provider == nil, filter.model == nil,
+        guard isOf(found.id, row.account, row.wallet), filter.provider == nil, filter.model == nil,
             filter.source.matches(row.source),
             filter.reference.matches(row.reference) || filter.reference.matches(row.idempotencyKey)
         else { return false }

@@ -143,6 +143,7 @@ public struct HistoryWriter: ~Copyable {
             parked.bind(Int64(row.figures.shard), at: 2)
             parked.bind(Int64(bitPattern: row.figures.sequence), at: 3)
             parked.bind(text: row.parkedReason, at: 4)
+            parked.bind(row.valuedAt, at: 5)
             try parked.run()
         case .settled, .discarded:
             parkedEnd.bind(Int64(row.figures.shard), at: 1)
@@ -156,6 +157,8 @@ public struct HistoryWriter: ~Copyable {
         guard row.lsn > start.lsn else { return }
         precondition(!isFull)
         let id = position.nextID
+        var row = row
+        if row.wallet == row.account { row.wallet = ByteView() }
         credit.bind(id, at: 1)
         credit.bind(Int64(bitPattern: row.lsn), at: 2)
         credit.bind(Int64(row.shard), at: 3)
@@ -177,10 +180,13 @@ public struct HistoryWriter: ~Copyable {
         credit.bind(Int64(row.check(id: id)), at: 15)
         credit.bind(textOrBlob: row.reference, at: 16)
         HoldEnds.bind(row.holdKey, to: &credit, at: 17)
+        credit.bind(optionalText: row.wallet, at: 19)
         try credit.run()
         let keyed = KeyedRow(id: id, isCredit: true)
         if let hold = row.holdKey { keys.add(.outcome, Key.hash(hold.low), keyed) }
-        keys.add(.account, Key.hash(row.account, hashKey), keyed)
+        keys.add(
+            account: Key.hash(row.account, hashKey),
+            wallet: row.wallet.isEmpty ? nil : Key.hash(row.wallet, hashKey), keyed)
         if !row.idempotencyKey.isEmpty { keys.add(.request, Key.hash(row.idempotencyKey, hashKey), keyed) }
         if !row.reference.isEmpty { keys.add(.request, Key.hash(row.reference, hashKey), keyed) }
         position.creditCount += 1

@@ -1,6 +1,8 @@
 // The parked outcomes that nobody has settled or given up, behind the ledger by what the history is behind.
 //
-// The list holds one small row for each, so it is as long as the trouble is, and not as long as the history.
+// The list holds one small row for each, so it is as long as the trouble is, and not as long as the history. What
+// is open in all is counted beside it, in the transaction that changes the list, so that a scrape of the metrics
+// costs the same whether one is open or a million.
 
 import Bytes
 import GRDB
@@ -44,7 +46,63 @@ public struct ParkedFigures: Hashable, Sendable {
 }
 
 enum OpenParked {
-    static let insert = "INSERT INTO parked_open VALUES (?, ?, ?, ?)"
+    /// The schema step: what each is valued at (null in rows from before, which did not say), and the sums of all.
+    /// Values are added up in two halves: SQLite's integers end at 64 bits.
+    static let totalsStep = """
+        ALTER TABLE parked_open ADD COLUMN valued_nanocredits INTEGER;
+        CREATE INDEX parked_open_unvalued ON parked_open (id) WHERE valued_nanocredits IS NULL;
+
+        CREATE TABLE parked_totals (
+            reason TEXT PRIMARY KEY,
+            count INTEGER NOT NULL,
+            valued_high INTEGER NOT NULL,
+            valued_low INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO parked_totals SELECT reason, count(*), 0, 0 FROM parked_open GROUP BY reason;
+        DROP INDEX parked_open_by_reason;
+
+        CREATE TRIGGER parked_opened AFTER INSERT ON parked_open BEGIN
+            INSERT INTO parked_totals VALUES (
+                new.reason, 1, coalesce(new.valued_nanocredits, 0) >> 32,
+                coalesce(new.valued_nanocredits, 0) & 4294967295)
+            ON CONFLICT (reason) DO UPDATE SET count = count + 1,
+                valued_high = valued_high + excluded.valued_high,
+                valued_low = valued_low + excluded.valued_low;
+        END;
+        CREATE TRIGGER parked_ended AFTER DELETE ON parked_open BEGIN
+            UPDATE parked_totals SET count = count - 1,
+                valued_high = valued_high - (coalesce(old.valued_nanocredits, 0) >> 32),
+                valued_low = valued_low - (coalesce(old.valued_nanocredits, 0) & 4294967295)
+            WHERE reason = old.reason;
+        END;
+        """
+
+    /// The sums by reason, as they are kept and as the list adds up.
+    static let totals =
+        "SELECT reason, count, valued_high, valued_low FROM parked_totals WHERE count <> 0 ORDER BY reason"
+    static let addedUp = """
+        SELECT reason, count(*), sum(coalesce(valued_nanocredits, 0) >> 32),
+            sum(coalesce(valued_nanocredits, 0) & 4294967295)
+        FROM parked_open GROUP BY reason ORDER BY reason
+        """
+
+    /// Compares the sums that are kept with the list: nil, or what differs.
+    static func mismatch(_ database: Database) throws(StoreError) -> (kept: String, addedUp: String)? {
+        func all(_ sql: String) throws(StoreError) -> [String] {
+            var select = try Statement(database, .history, sql)
+            var rows: [String] = []
+            while try select.step() {
+                let sum = Int128(select.integer(2)) << 32 + Int128(select.integer(3))
+                rows.append("\(select.text(0)) \(select.integer(1)) valued at \(sum)")
+            }
+            return rows
+        }
+        let (kept, addedUp) = (try all(totals), try all(addedUp))
+        if kept == addedUp { return nil }
+        return (kept.joined(separator: ", "), addedUp.joined(separator: ", "))
+    }
+
+    static let insert = "INSERT INTO parked_open VALUES (?, ?, ?, ?, ?)"
     static let delete = "DELETE FROM parked_open WHERE shard = ? AND sequence = ?"
 
     static let page = """
@@ -109,13 +167,16 @@ extension HistoryStore {
         return page
     }
 
-    /// How many are open, by reason, and since when. O(open ones), some milliseconds for a million.
+    /// How many are open, by reason, since when, and what those are valued at that say so. O(reasons), however many
+    /// are open.
     public func parkedFigures() throws(StoreError) -> ParkedFigures {
         try read { (database, _) throws(StoreError) in
             var figures = ParkedFigures()
-            var counts = try Statement(
-                cached: database, .history, "SELECT reason, count(*) FROM parked_open GROUP BY reason")
-            while try counts.step() { figures.byReason[counts.text(0)] = Int(counts.integer(1)) }
+            var sums = try Statement(cached: database, .history, OpenParked.totals)
+            while try sums.step() {
+                figures.byReason[sums.text(0)] = Int(sums.integer(1))
+                figures.valuedAt += Int128(sums.integer(2)) << 32 + Int128(sums.integer(3))
+            }
             var oldest = try Statement(
                 cached: database, .history,
                 """
@@ -127,8 +188,9 @@ extension HistoryStore {
         }
     }
 
-    /// Calls `body` with what is beside the columns of each open parked outcome that has all of `flags`. O(open ones).
-    public func forEachOpenParked(
+    /// Calls `body` with what is beside the columns of each open parked outcome that has all of `flags` and does not
+    /// say what it is valued at: those that an earlier release parked. O(those).
+    public func forEachUnvaluedParked(
         flags: UInt32, _ body: (_ id: Int64, _ account: String, _ extra: ByteView) throws(StoreError) -> Void
     ) throws(StoreError) {
         try read { (database, _) throws(StoreError) in
@@ -136,7 +198,7 @@ extension HistoryStore {
                 cached: database, .history,
                 """
                 SELECT u.id, u.account, u.extra FROM parked_open p JOIN usage_rows u ON u.id = p.id
-                WHERE u.flags & ?1 = ?1
+                WHERE p.valued_nanocredits IS NULL AND u.flags & ?1 = ?1
                 """)
             select.bind(Int64(flags), at: 1)
             while try select.step() { try body(select.integer(0), select.text(1), select.bytes(2)) }

@@ -154,8 +154,8 @@ extension FrameDesk {
         _ batch: ReportBatch, message: ByteView, deadline: NIODeadline
     ) -> Bool {
         if batch.fault != nil { return false }
-        let (earliest, hasQuoteToken) = decoder.outline(batch)
-        guard lane.mayNeedHistory(earliest: earliest, hasQuoteToken: hasQuoteToken) else { return false }
+        let (earliest, refersBack) = decoder.outline(batch)
+        guard lane.mayNeedHistory(earliest: earliest, refersBack: refersBack) else { return false }
         var keys: [RecordKeys] = []
         var pinned: [PinnedVersions] = []
         var needsHistory = false

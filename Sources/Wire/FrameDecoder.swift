@@ -128,17 +128,19 @@ public final class FrameDecoder {
         return unsafe read(usage, into: &record, for: .report)
     }
 
-    /// The earliest event time of a batch, and whether any of its records carries a quote's token; without reading
-    /// the records. A record without an event time has that of 1970.
-    public func outline(_ batch: ReportBatch) -> (earliest: Timestamp, hasQuoteToken: Bool) {
+    /// The earliest event time of a batch, and whether any of its records carries a quote's token or names a hold;
+    /// without reading the records. A record without an event time has that of 1970.
+    public func outline(_ batch: ReportBatch) -> (earliest: Timestamp, refersBack: Bool) {
         var earliest = Timestamp.distantFuture
-        var hasQuoteToken = false
+        var refersBack = false
         for index in 0..<batch.count {
             guard let usage = unsafe batch.message.pointee.records[index] else { continue }
             earliest = unsafe min(earliest, Timestamp(microseconds: usage.pointee.event_time))
-            if unsafe usage.pointee.quote_token.len > 0 { hasQuoteToken = true }
+            if unsafe usage.pointee.quote_token.len > 0 || usage.pointee.hold_id.len > 0 {
+                refersBack = true
+            }
         }
-        return (earliest, hasQuoteToken)
+        return (earliest, refersBack)
     }
 
     /// Sets what `message` may take from the arena; returns the allocator for it.

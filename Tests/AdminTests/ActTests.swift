@@ -99,7 +99,7 @@ struct ActTests {
     func refunds() async throws {
         try await Served.run { served in
             try await served.open("acme", amount: "100")
-            served.report("r1", account: "acme")
+            await served.report("r1", account: "acme")
             func refund(_ amount: String, _ id: String = "r1", _ fields: [String] = []) async throws -> Answer
             {
                 try await served.post(
@@ -148,7 +148,7 @@ struct ActTests {
     func parked() async throws {
         try await Served.run { served in
             try await served.open("acme", amount: "100")
-            served.report("p1", account: "acme", cached: 20_000)
+            await served.report("p1", account: "acme", cached: 20_000)
             func refund(_ amount: String) async throws -> Answer {
                 try await served.post(
                     "/api/v1/credits/refund",
@@ -180,7 +180,7 @@ struct ActTests {
                     "/api/v1/accounts", "{\"account\":\"\(path)\",\"owns_wallet\":false}")
                 #expect(opened.status == 200)
             }
-            served.report("r1", account: "acme/a")
+            await served.report("r1", account: "acme/a")
             func refund(_ account: String) async throws -> Answer {
                 try await served.post(
                     "/api/v1/credits/refund",
@@ -222,7 +222,7 @@ struct ActTests {
     func corrections() async throws {
         try await Served.run { served in
             try await served.open("acme", amount: "100")
-            served.report("r1", account: "acme")
+            await served.report("r1", account: "acme")
             func correct(_ amount: String) async throws -> Answer {
                 try await served.post(
                     "/api/v1/credits/correct",
@@ -330,8 +330,8 @@ struct ActTests {
         try await Served.run { served in
             try await served.open("acme", amount: "1000")
             try await served.open("globex", amount: "10")
-            for number in 1...4 { served.report("r\(number)", account: "acme") }
-            served.report("g1", account: "globex")
+            for number in 1...4 { await served.report("r\(number)", account: "acme") }
+            await served.report("g1", account: "globex")
             _ = try await served.post(
                 "/api/v1/credits/refund",
                 "{\"user_id\":\"acme\",\"amount\":\"1\",\"request_id\":\"r2\",\"reason\":\"x\"}",
@@ -364,7 +364,7 @@ struct ActTests {
                 return
             }
             #expect(Int(cursor) == nil, "the cursor is opaque")
-            served.report("r5", account: "acme")
+            await served.report("r5", account: "acme")
             try await served.gateway.waitForHistory()
             let second = try await served.get(path + "&cursor=\(cursor)")
             #expect(try second.at("transactions", "0", "request_id") == "r2")
@@ -383,7 +383,7 @@ struct ActTests {
     func audit() async throws {
         try await Served.run { served in
             try await served.open("acme", amount: "100")
-            served.report("r1", account: "acme")
+            await served.report("r1", account: "acme")
             for (by, amount) in [("ann", "1"), ("bob", "2"), ("ann", "3")] {
                 let answer = try await served.post(
                     "/api/v1/credits/deduct",
@@ -440,7 +440,7 @@ struct ActTests {
             let given = try await allocate("\"filter\":{\"providers\":[\"openai\"],\"models\":[\"gpt-*\"]}")
             #expect(given.status == 200, "\(given.text)")
             #expect(try given.at("filter", "models", "0") == "gpt-*")
-            served.report("r1", account: "acme")
+            await served.report("r1", account: "acme")
             let balance = try await served.get("/api/v1/credits/balance?account=acme")
             #expect(try balance.at("balance") == "62.00")
             #expect(

@@ -36,7 +36,7 @@ struct BudgetRouteTests {
             )
             #expect(made.status == 200, "\(made.text)")
             #expect(try made.at("limit") == "100.00" && made.at("hard") == true && made.at("used") == "0.00")
-            served.report("r-1", account: "acme/search")
+            await served.report("r-1", account: "acme/search")
             _ = try await hold(served, "h-1", "20")
             let list = try await served.get("/api/v1/budgets?account=acme/search")
             #expect(try list.at("budgets", "0", "used") == "48.00", "\(list.text)")
@@ -49,7 +49,7 @@ struct BudgetRouteTests {
             #expect((1...86_400).contains(seconds))
             #expect(try await hold(served, "h-2", "32").status == 200)
             // Usage that happened is always recorded.
-            served.report("r-2", account: "acme/search")
+            await served.report("r-2", account: "acme/search")
             #expect(
                 try await served.get("/api/v1/budgets?account=acme").at("budgets", "0", "used") == "96.00")
             served.clock.advance(days: 1)

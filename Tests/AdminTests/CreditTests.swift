@@ -181,8 +181,8 @@ struct CreditTests {
         try await Served.run { served in
             try await served.open("acme", amount: "100")
             try await served.open("other")
-            for number in 1...3 { served.report("req-\(number)", account: "acme") }
-            served.report("odd", account: "acme", model: "no-such-model")
+            for number in 1...3 { await served.report("req-\(number)", account: "acme") }
+            await served.report("odd", account: "acme", model: "no-such-model")
             try await served.gateway.waitForHistory()
             let path = "/api/v1/credits/transactions?user_id=acme"
             let all = try await served.get(path)

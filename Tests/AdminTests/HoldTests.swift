@@ -79,7 +79,7 @@ struct HoldRouteTests {
             try await served.open("acme", amount: "1000")
             for number in 0..<6 {
                 _ = try await open(served, "h-\(number)", amount: "1")
-                served.report("r-\(number)", account: "acme", tokens: 10)
+                await served.report("r-\(number)", account: "acme", tokens: 10)
             }
             // An answer waits for what it saw to be durable; from there on the history follows.
             _ = try await served.gateway.balance(of: Array("acme".utf8))
@@ -109,13 +109,67 @@ struct HoldRouteTests {
         }
     }
 
+    @Test("a statement lists the holds of accounts that draw on the wallet, as it lists their charges")
+    func holdsOfSubAccounts() async throws {
+        try await Served.run { served in
+            try await served.open("acme", amount: "1000")
+            let opened = await served.gateway.open([
+                AccountOpening(path: Array("acme/search".utf8), settings: AccountSettings(ownsWallet: false))
+            ])
+            #expect(opened == [.opened])
+            try await served.open("acme/own", amount: "1000")
+            for account in ["acme/search", "acme/own"] {
+                for end in ["void", "extend", "leave"] {
+                    let id = "\(account.suffix(3))-\(end)"
+                    #expect(try await open(served, id, amount: "10", account: account).status == 200)
+                    guard end != "leave" else { continue }
+                    let answer = try await served.post(
+                        "/api/v1/holds/\(id)/\(end)", "{\"user_id\":\"\(account)\"}")
+                    #expect(answer.status == 200, "\(answer.text)")
+                }
+                await served.report("r-\(account.suffix(3))", account: account)
+            }
+            served.clock.advance(days: 1)
+            // Whoever asks for the holds ends those whose lease is over.
+            while try await served.get("/api/v1/holds").at("open") != 0 {
+                try await Task.sleep(for: .milliseconds(5))
+            }
+            try await served.gateway.waitForHistory()
+            func rows(_ account: String) async throws -> [String] {
+                let answer = try await served.get(
+                    "/api/v1/credits/transactions?user_id=\(account)&include=holds&limit=100")
+                guard case .array(let rows) = try answer.at("transactions") else { return [] }
+                return try rows.map { row in
+                    let row = JSONNode(row)
+                    return try "\(row.field("user_id").string()) \(row.field("transaction_type").string())"
+                        + " \(row.field("wallet").string())"
+                }
+            }
+            let own = [
+                "hold_opened", "hold_voided", "hold_opened", "hold_extended", "hold_opened", "deducted",
+                "hold_expired", "hold_expired",
+            ]
+            let search = try await rows("acme/search")
+            #expect(
+                search.reversed() == ["acme/search account_opened acme/search"]
+                    + own.map { "acme/search \($0) acme" })
+            // The wallet's statement has all of it beside its own.
+            let wallet = try await rows("acme").filter { $0.hasPrefix("acme/search ") }
+            #expect(wallet == search.filter { $0.hasSuffix(" acme") })
+            let named = try await served.get(
+                "/api/v1/credits/transactions?user_id=acme&type=hold_expired&limit=100")
+            guard case .array(let expired) = try named.at("transactions") else { return }
+            #expect(expired.count == 2)
+        }
+    }
+
     @Test("what is not covered is 402 with the figures, and clip holds what is there")
     func uncovered() async throws {
         try await Served.run { served in
             try await served.open("acme", amount: "30")
             let refused = try await open(served, "h-1", amount: "40")
             try expect(refused, 402, "INSUFFICIENT_CREDITS")
-            #expect(try refused.at("error", "metadata", "available") == "30000000000", "\(refused.text)")
+            #expect(try refused.at("error", "metadata", "available") == "30.00", "\(refused.text)")
             let clipped = try await open(served, "h-1", amount: "40", more: #","policy":"clip""#)
             #expect(try clipped.at("amount") == "30.00" && clipped.at("available") == "0.00")
             try expect(
@@ -261,7 +315,7 @@ struct HoldRouteTests {
                 served, "h-1", request: "r-1", more: #","cache_read_tokens":10001"#)
             #expect(
                 try settled.at("state") == "parked" && settled.at("released") == "40.00", "\(settled.text)")
-            served.report("r-2", account: "acme", model: "nobody-sells-this")
+            await served.report("r-2", account: "acme", model: "nobody-sells-this")
             let list = try await served.get("/api/v1/usage/parked")
             #expect(try list.at("parked", "0", "valued_at") == "40.00", "\(list.text)")
             #expect(try list.at("parked", "1", "valued_at") == .null && list.at("valued_at") == "40.00")

@@ -130,8 +130,8 @@ struct AdminQuoteTests {
     func parked() async throws {
         try await Served.run { served in
             try await served.open("acme", amount: "100")
-            served.report("p-1", account: "acme", model: "nobody-sells")
-            served.report("p-2", account: "acme", model: "nobody-sells-either")
+            await served.report("p-1", account: "acme", model: "nobody-sells")
+            await served.report("p-2", account: "acme", model: "nobody-sells-either")
             let list = try await served.get("/api/v1/usage/parked?account=acme")
             #expect(try list.at("open") == .integer(2), "\(list.text)")
             #expect(try list.at("parked", "0", "request_id") == "p-1")
@@ -179,7 +179,7 @@ struct AdminQuoteTests {
     func receipt() async throws {
         try await Served.run { served in
             try await served.open("acme", amount: "10")
-            served.report("r-1", account: "acme")
+            await served.report("r-1", account: "acme")
             let answer = try await served.get("/api/v1/receipts/r-1")
             #expect(try answer.at("charge") == "48.00" && answer.at("debt") == "38.00", "\(answer.text)")
             #expect(try answer.at("buckets", "0", "amount") == "10.00")

@@ -52,8 +52,8 @@ struct ReadingTests {
         try await Served.run { served in
             try await served.open("acme", amount: "100")
             let id = "chat/01 ä"
-            served.report(id, account: "acme", tokens: 12_345)
-            served.report("parked", account: "acme", model: "no-such-model")
+            await served.report(id, account: "acme", tokens: 12_345)
+            await served.report("parked", account: "acme", model: "no-such-model")
             let receipt = try await served.get("/api/v1/receipts/chat%2F01%20%C3%A4")
             #expect(receipt.status == 200, "\(receipt.text)")
             #expect(try receipt.at("request_id") == .string(id))
@@ -114,7 +114,7 @@ struct ReadingTests {
     func metrics() async throws {
         try await Served.run { served in
             try await served.open("acme", amount: "100")
-            served.report("one", account: "acme")
+            await served.report("one", account: "acme")
             _ = try await served.get("/api/v1/accounts/acme")
             let answer = try await served.get("/metrics")
             #expect(answer.field("content-type") == "text/plain; version=0.0.4; charset=utf-8")
@@ -150,7 +150,7 @@ struct ReadingTests {
     func status() async throws {
         try await Served.run { served in
             try await served.open("acme", amount: "100")
-            served.report("one", account: "acme")
+            await served.report("one", account: "acme")
             _ = try await served.get("/api/v1/accounts/acme")
             let status = try await served.get("/api/v1/status")
             #expect(try status.at("version") == "1.2.3")

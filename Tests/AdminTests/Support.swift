@@ -5,7 +5,6 @@
 
 import Bytes
 import Foundation
-import Gateway
 import Ledger
 import Logging
 import NIOCore
@@ -17,6 +16,7 @@ import Synchronization
 import Testing
 
 @testable import Admin
+@testable import Gateway
 
 /// The machine's clock, moved by a test.
 final class ShiftedClock: TimeSource {
@@ -40,7 +40,9 @@ struct Served {
         open: 7, memoryBytes: 88, memoryBytesMax: 100, overloadRung: 1, acceptPauses: 2, refusedCalls: 3,
         closedForMemory: 4)
 
-    static func run(_ body: (Served) async throws -> Void) async throws {
+    static func run(
+        settings set: (inout GatewaySettings) -> Void = { _ in }, _ body: (Served) async throws -> Void
+    ) async throws {
         let name = "tollgate-admin-\(UInt64.random(in: .min ... .max))"
         let directory = FileManager.default.temporaryDirectory.appending(path: name).path
         defer { remove(directory) }
@@ -48,6 +50,7 @@ struct Served {
         logger.logLevel = .error
         var settings = GatewaySettings(dataDirectory: directory)
         settings.segmentBytes = 1 << 20
+        set(&settings)
         let clock = ShiftedClock()
         let gateway = try Gateway.open(settings, logger: logger, clock: clock)
         let server = try await AdminServer.start(
@@ -142,10 +145,19 @@ struct Served {
 
     /// Reports a request of `tokens` input tokens at 3 USD per million; 10 000 of them cost 48 credits.
     /// More cached tokens than tokens contradict each other, and are parked.
+    ///
+    /// Returns when the receipt might leave: the report is durable, so that `waitForHistory` waits for it too.
     func report(
         _ id: String, account: String, tokens: Int64 = 10_000, cached: Int64 = 0,
         model: String = "claude-3-5-sonnet"
-    ) {
+    ) async {
+        let cycle = decide(id, account: account, tokens: tokens, cached: cached, model: model)
+        await gateway.feed.durability.wait(for: cycle)
+    }
+
+    /// Decides a report, as an event loop does; returns the cycle that its receipt waits for.
+    private func decide(_ id: String, account: String, tokens: Int64, cached: Int64, model: String) -> UInt64
+    {
         var lane = Lane(gateway)
         lane.begin()
         let texts = (Array(id.utf8), Array(account.utf8), Array(model.utf8))
@@ -171,7 +183,7 @@ struct Served {
                 }
             }
         }
-        _ = lane.end()
+        return lane.end()
     }
 }
 

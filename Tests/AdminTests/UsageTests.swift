@@ -17,10 +17,10 @@ struct UsageTests {
             try await served.open("acme", amount: "1000")
             try await served.open("acme/search", amount: "1000")
             try await served.open("other", amount: "1000")
-            served.report("one", account: "acme")
-            served.report("two", account: "acme/search")
-            served.report("three", account: "acme/search")
-            served.report("four", account: "other")
+            await served.report("one", account: "acme")
+            await served.report("two", account: "acme/search")
+            await served.report("three", account: "acme/search")
+            await served.report("four", account: "other")
             let answer = try await served.get(
                 "/api/v1/usage/summary?account=acme&group_by=account&\(Self.today)")
             #expect(answer.status == 200)
@@ -80,7 +80,7 @@ struct UsageTests {
     func pages() async throws {
         try await Served.run { served in
             try await served.open("acme", amount: "1000")
-            for number in 0..<12 { served.report("id-\(number)", account: "acme") }
+            for number in 0..<12 { await served.report("id-\(number)", account: "acme") }
             for (target, lines) in [
                 ("/api/v1/export/usage?format=csv", 13), ("/api/v1/export/usage?format=jsonl", 12),
                 ("/api/v1/export/usage?format=focus", 13),
@@ -105,7 +105,7 @@ struct UsageTests {
     func figures() async throws {
         try await Served.run { served in
             try await served.open("acme", amount: "1000")
-            served.report("=1+1", account: "acme")
+            await served.report("=1+1", account: "acme")
             func table(_ target: String) async throws -> [[String: String]] {
                 var reader = CSVReader(Array(try await pages(served, target, limit: 100).text.utf8))
                 let names = try #require(try reader.next()).fields

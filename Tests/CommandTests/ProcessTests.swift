@@ -2,6 +2,7 @@
 // Method: the built `tollgate` beside the test bundle, on temporary directories and ports of the system's choice.
 
 import Foundation
+import GRDB
 import StrictJSON
 import Testing
 
@@ -402,5 +403,18 @@ struct ProcessTests {
             #expect(outcome.code == 1, "\(file): \(outcome.output)\(outcome.errors)")
             #expect(outcome.output.contains("✗"))
         }
+        // Where every checksum is right, the first entry that is concerned is named, for programs too.
+        let copy = scratch + "/copy-sum"
+        try FileManager.default.copyItem(atPath: data, toPath: copy)
+        let queue = try DatabaseQueue(path: copy + "/history.db")
+        try queue.writeWithoutTransaction {
+            try $0.execute(sql: "UPDATE rollups SET charge_nanocredits = charge_nanocredits + 1")
+        }
+        try queue.close()
+        let outcome = try Binary.run(["verify", copy, "--output", "json"])
+        #expect(outcome.code == 1, "\(outcome.output)\(outcome.errors)")
+        let entry = try JSONNode(parsing: Array(outcome.output.utf8)).field("entry")
+        #expect(try entry.field("kind").string() == "deducted" && entry.field("account").string() == "acme")
+        #expect(try entry.field("lsn").integer(in: 1...1_000) > 0)
     }
 }

@@ -1,6 +1,7 @@
 // A gateway as a process of its own, which a test may kill, stop or starve.
 
 import Foundation
+import Platform
 import StrictJSON
 import Synchronization
 import Testing
@@ -25,7 +26,20 @@ final class TemporaryDirectory: Sendable {
 
 /// The built binary beside the test bundle, serving on loopback.
 final class GatewayProcess: Sendable {
+    /// Where gateways listen one after the other, so that clients find each.
+    struct Ports: Sendable {
+        fileprivate let frames: HeldPort
+        fileprivate let admin: HeldPort
+
+        fileprivate init() throws(FileError) {
+            frames = try HeldPort()
+            admin = try HeldPort()
+        }
+    }
+
     let directory: String
+    /// Kept while this process is referred to, and by the next one that is given them.
+    let ports: Ports
     let port: Int
     let adminPort: Int
     /// What the process says when it is ready.
@@ -41,19 +55,22 @@ final class GatewayProcess: Sendable {
     /// Starts a gateway on `directory` and waits until it is ready.
     ///
     /// - Parameters:
-    ///   - ports: those of a process before it, so that clients find this one; 0 lets the system choose.
+    ///   - ports: those of a process before it, so that clients find this one; nil for new ones.
     ///   - openFilesMax: the most files it may have open (`ulimit -n`).
     ///   - fileBlocksMax: the most 1 KiB blocks a file may have (`ulimit -f`), as a disk that refuses writes.
     init(
-        _ directory: String, ports: (Int, Int) = (0, 0), settings: [String] = [], fileBlocksMax: Int? = nil,
+        _ directory: String, ports: Ports? = nil, settings: [String] = [], fileBlocksMax: Int? = nil,
         openFilesMax: Int? = nil
     ) throws {
+        let ports = try ports ?? Ports()
         self.directory = directory
+        self.ports = ports
         errorPath = directory + ".log"
         let arguments =
             [
                 Self.binary, "serve", "--data-directory", directory, "--output", "json", "--set",
-                "listen.port=\(ports.0)", "--set", "admin.port=\(ports.1)", "--set", "log.level=warning",
+                "listen.port=\(ports.frames.number)", "--set", "admin.port=\(ports.admin.number)", "--set",
+                "log.level=warning",
                 "--set", "journal.segment_bytes=256 KiB", "--set", "checkpoint.interval_seconds=1",
             ] + settings.flatMap { ["--set", $0] }
         process = Process()
@@ -89,7 +106,6 @@ final class GatewayProcess: Sendable {
     /// A process that ended before it was ready.
     struct StartFailure: Error { let code: Int32, log: String }
 
-    var ports: (Int, Int) { (port, adminPort) }
     func log() throws -> String { try Self.read(errorPath) }
     var isRunning: Bool { process.isRunning }
 

@@ -33,8 +33,14 @@ struct ImportKillTests {
             _ = try await run.value
             gateway = try GatewayProcess(data, ports: gateway.ports)
         }
-        let last = try Self.importing(file, gateway.adminPort)
+        let results = directory.path + "/results.csv"
+        let last = try Self.importing(file, gateway.adminPort, ["--results", results])
         #expect(last.code == 0, "seed \(seed): \(last.output)")
+        // A result for each row, in the order of the file.
+        let lines = try String(contentsOfFile: results, encoding: .utf8).split(whereSeparator: \.isNewline)
+        #expect(lines.count == Self.users.count * Self.rowsOfEach + 1)
+        #expect(lines.first == "line,user_id,amount,result,message")
+        #expect(lines.last?.hasPrefix("\(lines.count),\(Self.users[Self.users.count - 1]),0.25,") == true)
         let outcome = try JSONNode(parsing: Array(last.output.utf8))
         let counts = (
             given: try outcome.field("allocated").integer(in: 0...Int64.max),
@@ -53,9 +59,10 @@ struct ImportKillTests {
         #expect(verified.code == 0, "\(verified.output)")
     }
 
-    private static func importing(_ file: String, _ port: Int) throws -> (code: Int32, output: String) {
-        try GatewayProcess.run([
-            "credits", "import", file, "--yes", "--admin-port", "\(port)", "--output", "json",
-        ])
+    private static func importing(
+        _ file: String, _ port: Int, _ more: [String] = []
+    ) throws -> (code: Int32, output: String) {
+        try GatewayProcess.run(
+            ["credits", "import", file, "--yes", "--admin-port", "\(port)", "--output", "json"] + more)
     }
 }

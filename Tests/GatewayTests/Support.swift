@@ -153,13 +153,14 @@ func reportAskingHistory(_ report: TestReport, to gateway: Gateway) async throws
             continuation.resume(returning: $0[0])
         }
     }
-    return withRecord(report, gateway) { record in
+    let (decision, cycle) = withRecord(report, gateway) { record in
         var lane = Lane(gateway)
         lane.begin()
         let decision = lane.decide(record, lane.prepare(record), history: history)
-        _ = lane.end()
-        return decision
+        return (decision, lane.end())
     }
+    while gateway.durableCycle < cycle { try await Task.sleep(for: .milliseconds(1)) }
+    return decision
 }
 
 /// Statements without a filter.

@@ -363,6 +363,7 @@ struct EntryCodecTests {
 
     private func holdEnded(_ texts: [ByteView]) -> HoldEndedEntry {
         var entry = HoldEndedEntry()
+        entry.walletPathCount = 1
         entry.key = Hash128(low: .max, high: 3)
         entry.state = .expired
         entry.amount = 1 << 40
@@ -374,6 +375,7 @@ struct EntryCodecTests {
 
     private func holdChanged(_ texts: [ByteView]) -> HoldChangedEntry {
         var entry = HoldChangedEntry()
+        entry.walletPathCount = 1
         entry.key = Hash128(low: .max, high: 3)
         entry.amount = 1 << 41
         entry.expiresAt = .distantFuture

@@ -86,7 +86,7 @@ struct FileTests {
         #expect(
             error
                 == .newerSchema(
-                    file: file, found: 900, known: [.ledger: 1, .control: 2, .history: 8][file] ?? 0))
+                    file: file, found: 900, known: [.ledger: 1, .control: 2, .history: 10][file] ?? 0))
         #expect(try directory.bytes(file) == before)
     }
 
@@ -106,7 +106,7 @@ struct FileTests {
         #expect(
             error
                 == .newerSchema(
-                    file: file, found: 900, known: [.ledger: 1, .control: 2, .history: 8][file] ?? 0))
+                    file: file, found: 900, known: [.ledger: 1, .control: 2, .history: 10][file] ?? 0))
         #expect(try crashed.bytes(file) == before.0)
         #expect(try crashed.bytes(file, suffix: "-wal") == before.1)
     }

@@ -92,6 +92,29 @@ struct ParkedTests {
         _ = try store.verifyEverything()
     }
 
+    @Test("what is open is counted and valued as the list changes, beyond 64 bits too, and the check says so")
+    func figures() throws {
+        let store = try open()
+        #expect(try store.parkedFigures() == ParkedFigures())
+        let rows = (1...6).map { number in
+            parked(UInt64(number)) { $0.valuedAt = number == 6 ? 0 : Int64.max - Int64(number) }
+        }
+        try append(rows, to: store)
+        func sum(_ numbers: [Int]) -> Int128 { numbers.reduce(0) { $0 + Int128(rows[$1 - 1].valuedAt) } }
+        var figures = try store.parkedFigures()
+        #expect(figures.byReason == ["UNPRICED_MODEL": 3, "INVALID_USAGE": 3])
+        #expect(figures.valuedAt == sum([1, 2, 3, 4, 5, 6]))
+        try append([end(7, of: rows[1], .settled), end(8, of: rows[4], .discarded)], to: store)
+        figures = try store.parkedFigures()
+        #expect(figures.byReason == ["UNPRICED_MODEL": 2, "INVALID_USAGE": 2])
+        #expect(figures.valuedAt == sum([1, 3, 4, 6]))
+        try append([3, 4, 6, 1].map { end(UInt64(10 + $0), of: rows[$0 - 1], .settled) }, to: store)
+        #expect(try store.parkedFigures() == ParkedFigures())
+        _ = try store.verifyEverything()
+        try store.pool.write { try $0.execute(sql: "UPDATE parked_totals SET count = 1") }
+        #expect(throws: StoreError.self) { try store.verifyEverything() }
+    }
+
     @Test("a file from before the list is brought up to date, and every row still has its checksum")
     func migration() throws {
         let current = HistorySchema.schema
@@ -134,5 +157,9 @@ struct ParkedTests {
             try String.fetchAll($0, sql: "SELECT state FROM usage ORDER BY id")
         }
         #expect(states == ["charged", "parked", "charged", "parked"])
+        // What they are valued at nobody has written down, so whoever asks is told which.
+        var unvalued: [Int64] = []
+        try store.forEachUnvaluedParked(flags: 0) { (id, _, _) throws(StoreError) in unvalued.append(id) }
+        #expect(unvalued == [2, 4])
     }
 }

@@ -163,6 +163,7 @@ struct TestUsage {
     var extra: [UInt8] = []
     var settles: UInt64 = 0
     var holdKey: Hash128?
+    var valuedAt: Int64 = 0
 
     func add(to writer: inout HistoryWriter) throws(StoreError) {
         var row = HistoryUsage()
@@ -188,6 +189,7 @@ struct TestUsage {
             row.extra = take(extra.count)
             row.settles = settles
             row.holdKey = holdKey
+            row.valuedAt = valuedAt
             try writer.add(row)
         }
     }

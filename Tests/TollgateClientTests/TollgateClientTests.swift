@@ -1,6 +1,7 @@
 // A call ends with its answer, through lost connections and busy servers, or with a reason.
 
 import Ledger
+import Platform
 import Pricing
 import Synchronization
 import Testing
@@ -191,9 +192,8 @@ struct TollgateClientTests {
 
     @Test("without a server a call ends at its deadline with the reason, and succeeds once there is one")
     func noServer() async throws {
-        let gateway = FakeGateway { _ in .receipt(Receipt()) }
-        let port = try await gateway.start()
-        try await gateway.close()
+        let held = try HeldPort()
+        let port = held.number
         var configuration = TollgateClient.Configuration(host: "127.0.0.1", port: port)
         configuration.backoffFirst = .milliseconds(1)
         configuration.backoffLongest = .milliseconds(20)
@@ -213,6 +213,7 @@ struct TollgateClientTests {
         #expect(answered.sequence == 3)
         await client.close()
         try await again.close()
+        withExtendedLifetime(held) {}
     }
 
     @Test("a cancelled task stops waiting, before and after its call was sent")

@@ -39,11 +39,13 @@ struct RunningServer {
     let server: FrameServer
 
     static func start(
-        _ directory: TemporaryDirectory, change: (inout TransportLimits) -> Void = { _ in }
+        _ directory: TemporaryDirectory, settings set: (inout GatewaySettings) -> Void = { _ in },
+        change: (inout TransportLimits) -> Void = { _ in }
     ) async throws -> RunningServer {
         var settings = GatewaySettings(dataDirectory: directory.path + "/data")
         settings.segmentBytes = 1 << 20
         settings.checkpointInterval = .milliseconds(50)
+        set(&settings)
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let gateway = try Gateway.open(settings, logger: logger)

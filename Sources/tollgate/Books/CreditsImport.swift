@@ -26,7 +26,10 @@ struct CreditsImport: AsyncParsableCommand {
 
             Without --confirm or --yes only a preview is shown, with every row that cannot be
             given and why. A row is given once for the file's content and its line, so it is
-            safe to run the command again: after a crash, a lost connection, or by mistake.
+            safe to run the command again: after a crash, a lost connection, or by mistake. The
+            file may be of any length; it is sent in slices, and where somebody watches, how far
+            it is stands on standard error. --results is written as the answers come, and takes
+            its name when all have.
 
             A file that cannot be read (other columns, a quote that is never closed, a row
             that was cut) gives nothing at all. Exit code 1 if a row was refused.
@@ -55,7 +58,7 @@ struct CreditsImport: AsyncParsableCommand {
     private static let digestDigitsMin = 12
 
     func run() async throws {
-        let preview = try await Preview(file, client: server.client, progress)
+        let preview = try await Preview(file, client: server.client)
         if let confirm {
             guard confirm.utf8.count >= Self.digestDigitsMin, preview.digest.hasPrefix(confirm) else {
                 throw CommandFailure.negative(
@@ -77,18 +80,56 @@ struct CreditsImport: AsyncParsableCommand {
         }
         if !output.isJSON, confirm != nil || yes { Console.out(preview.text + "\n") }
         let outcome = try await Outcome(
-            file, preview, by: by, client: server.client, keepsRows: results != nil, progress)
-        if let results { try TextFile.write(Array(outcome.rows.utf8), to: results) }
+            file, preview, by: by, client: server.client, results: try results.map { try ResultsFile($0) })
         var object = outcome.json
         object["preview"] = .object(preview.json)
         output.show(object, text: outcome.text)
         if outcome.refused > 0 { throw CommandFailure.negative("") }
     }
 
-    /// Says on standard error how far it is, where a person is watching.
-    private func progress(_ words: String) {
-        guard Console.isTerminal, !output.isJSON else { return }
-        Console.error(words, named: false)
+    /// Says on standard error how far it is, over itself, where a person is watching.
+    private struct Progress {
+        private let isShown = isatty(STDERR_FILENO) == 1
+        private let started = ContinuousClock.now
+
+        func show(_ words: String, rows: Int128) {
+            guard isShown else { return }
+            let seconds = (ContinuousClock.now - started).components.seconds
+            let rate = seconds > 0 ? ", \(Figures.grouped(rows / Int128(seconds))) a second" : ""
+            Console.progress("\r\(words)\(rate)    ")
+        }
+
+        func end() { if isShown { Console.progress("\n") } }
+    }
+
+    /// The file that says what became of every row, written as the answers come.
+    final class ResultsFile {
+        private var sink: ByteSink
+
+        init(_ path: String) throws(CommandFailure) {
+            sink = try ByteSink(path)
+            try add(["line", "user_id", "amount", "result", "message"])
+        }
+
+        private func add(_ fields: [String]) throws(CommandFailure) {
+            // Nobody reads standard output any more: what was given stays given.
+            _ = try sink.write(Array(CSVText.row(fields).utf8))
+        }
+
+        func add(_ rows: [JSONObject]) throws(CommandFailure) {
+            let text = rows.map { row in
+                CSVText.row(
+                    ["line", "user_id", "amount", "result", "message"].map { key in
+                        switch row[key] {
+                        case .string(let text)?, .number(let text)?: text
+                        default: ""
+                        }
+                    })
+            }
+            _ = try sink.write(Array(text.joined().utf8))
+        }
+
+        func finish() throws(CommandFailure) { try sink.finish() }
     }
 
     /// Hands over every slice of the file, each with the header before it. Returns the digest of the file.
@@ -143,7 +184,9 @@ extension CreditsImport {
         private var users: Set<Hash128> = []
         private var bad: [JSONObject] = []
 
-        init(_ file: String, client: AdminClient, _ progress: (String) -> Void) async throws {
+        init(_ file: String, client: AdminClient) async throws {
+            let progress = Progress()
+            defer { progress.end() }
             // The keys need the digest of the whole file; a preview gives nothing, so any digest does for it.
             let none = String(repeating: "0", count: 64)
             digest = try await CreditsImport.forEachSlice(file) { bytes, firstLine, _ in
@@ -152,7 +195,7 @@ extension CreditsImport {
                     query: [("digest", none), ("first_line", "\(firstLine)")], csv: bytes)
                 try add(answer)
                 try addUsers(bytes)
-                progress("looked at \(Figures.grouped(rows)) rows")
+                progress.show("looked at \(Figures.grouped(rows)) rows", rows: rows)
             }
         }
 
@@ -233,31 +276,39 @@ extension CreditsImport {
         private(set) var refused: Int128 = 0
         private var credits: Int128 = 0
         private var failures: [JSONObject] = []
-        /// Every row as CSV, if it was asked for.
-        private(set) var rows = ""
+
+        private var done: Int128 { given + before + refused }
 
         init(
-            _ file: String, _ preview: Preview, by: String?, client: AdminClient, keepsRows: Bool,
-            _ progress: (String) -> Void
+            _ file: String, _ preview: Preview, by: String?, client: AdminClient, results: ResultsFile?
         ) async throws {
-            if keepsRows { rows = CSVText.row(["line", "user_id", "amount", "result", "message"]) }
+            let progress = Progress()
+            defer { progress.end() }
             let digest = try await CreditsImport.forEachSlice(file) { bytes, firstLine, _ in
                 var query = [("digest", preview.digest), ("first_line", "\(firstLine)")]
                 if let by { query.append(("by", by)) }
-                let answer = try await client.post("/api/v1/credits/bulk", query: query, csv: bytes)
-                try add(answer, keepsRows: keepsRows)
-                progress(
-                    "\(Figures.grouped(given + before + refused)) of \(Figures.grouped(preview.rows)) rows done"
-                )
+                let answer: JSONNode
+                do {
+                    answer = try await client.post("/api/v1/credits/bulk", query: query, csv: bytes)
+                } catch CommandFailure.environment(let message) {
+                    throw CommandFailure.environment(
+                        message
+                            + "\n\(Figures.grouped(done)) of \(Figures.grouped(preview.rows)) rows were answered, up to"
+                            + " line \(firstLine - 1); run the command again: no row is given twice")
+                }
+                try add(answer, to: results)
+                progress.show(
+                    "\(Figures.grouped(done)) of \(Figures.grouped(preview.rows)) rows done", rows: done)
             }
             guard digest == preview.digest else {
                 throw CommandFailure.negative(
                     "\(file) was changed while it was read: what was given has the digest \(preview.digest), the file"
                         + " has \(digest); the statement of each account shows what it got")
             }
+            try results?.finish()
         }
 
-        private mutating func add(_ answer: JSONNode, keepsRows: Bool) throws(CommandFailure) {
+        private mutating func add(_ answer: JSONNode, to results: ResultsFile?) throws(CommandFailure) {
             let found = try JSONNode.reading { () throws(JSONError) in
                 let counts = try answer.field("counts")
                 return (
@@ -271,18 +322,10 @@ extension CreditsImport {
             before += found.1
             refused += found.2
             credits += found.3
-            for row in found.4 {
-                if row["result"] == "refused", failures.count < 1_000 { failures.append(row) }
-                if keepsRows {
-                    rows += CSVText.row(
-                        ["line", "user_id", "amount", "result", "message"].map { key in
-                            switch row[key] {
-                            case .string(let text)?, .number(let text)?: text
-                            default: ""
-                            }
-                        })
-                }
+            for row in found.4 where row["result"] == "refused" && failures.count < 1_000 {
+                failures.append(row)
             }
+            try results?.add(found.4)
         }
 
         var json: JSONObject {

@@ -184,7 +184,7 @@ struct DemoRun {
         let acknowledged = score.charges
         let before = score.counts
         stage.say("  killed after \(Figures.grouped(before.answered)) answers; the clients go on trying")
-        let again = try await server.start(listenPort: start.listenPort, adminPort: start.adminPort)
+        let again = try await server.start()
         stage.say(
             "  a new process, epoch \(again.epoch), ready in \(Figures.duration(nanoseconds: again.startNanoseconds)):"
                 + " \(Figures.grouped(again.entriesReplayed)) entries replayed in"

@@ -2,6 +2,7 @@
 
 import Foundation
 import Glibc
+import Platform
 import StrictJSON
 import Synchronization
 
@@ -24,10 +25,18 @@ final class DemoServer: Sendable {
     let directory: String
     var dataDirectory: String { directory + "/data" }
     var logPath: String { directory + "/server.log" }
+    private let listenPort: HeldPort
+    private let adminPort: HeldPort
     private let child = Mutex<ChildProcess?>(nil)
 
-    /// Makes the temporary directory.
+    /// Takes two ports and makes the temporary directory.
     init() throws(CommandFailure) {
+        do throws(FileError) {
+            listenPort = try HeldPort()
+            adminPort = try HeldPort()
+        } catch {
+            throw .environment("no port for the gateway: \(error)")
+        }
         let parent = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp"
         var template = Array("\(parent)/tollgate-demo-XXXXXX".utf8CString)
         let made = unsafe template.withUnsafeMutableBufferPointer {
@@ -40,12 +49,12 @@ final class DemoServer: Sendable {
         directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// Starts a gateway and waits until it is ready; 0 as a port lets the system choose.
-    func start(listenPort: Int = 0, adminPort: Int = 0) async throws -> Start {
+    /// Starts a gateway and waits until it is ready.
+    func start() async throws -> Start {
         let process = try ChildProcess(
             arguments: [
                 "serve", "--data-directory", dataDirectory, "--output", "json", "--set", "log.level=info",
-                "--set", "listen.port=\(listenPort)", "--set", "admin.port=\(adminPort)",
+                "--set", "listen.port=\(listenPort.number)", "--set", "admin.port=\(adminPort.number)",
             ], errorPath: logPath)
         child.withLock { $0 = process }
         guard let line = try await process.firstLine() else {

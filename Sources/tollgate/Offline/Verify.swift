@@ -12,8 +12,10 @@ struct Verify: ParsableCommand {
         discussion: """
             Offline: it refuses while a server has the directory. It reads every
             checksum again, folds checkpoint and journal into balances as a start
-            would, adds the history up independently, and looks for a request id with
-            two outcomes. Nothing is changed but the counter of starts.
+            would, goes through every entry independently, and looks for a request id
+            with two outcomes. Where something does not agree, the first entry after
+            which an equation no longer holds is named, with its place in the journal
+            and the history. Nothing is changed but the counter of starts.
 
             tollgate verify ./data
 
@@ -59,6 +61,7 @@ struct Verify: ParsableCommand {
     private static func json(_ report: VerificationReport, _ nanoseconds: UInt64) -> JSONObject {
         [
             "agrees": .bool(report.problem == nil), "problem": report.problem.map { .string($0) } ?? .null,
+            "entry": report.entry.map { .object(json($0)) } ?? .null,
             "checks": .array(report.checks.map { ["part": .string($0.part), "found": .string($0.found)] }),
             "granted_nanocredits": .string("\(report.totals.granted)"),
             "balances_nanocredits": .string("\(report.totals.balances)"),
@@ -67,6 +70,15 @@ struct Verify: ParsableCommand {
             "voided_nanocredits": .string("\(report.totals.voided)"),
             "deducted_nanocredits": .string("\(report.totals.deducted)"),
             "history_lag": .integer(report.historyLag), "nanoseconds": .integer(nanoseconds),
+        ]
+    }
+
+    private static func json(_ entry: EntryPlace) -> JSONObject {
+        [
+            "lsn": .integer(entry.lsn), "kind": .string(entry.kind), "account": .string(entry.account),
+            "shard": .integer(entry.shard), "sequence": .integer(entry.sequence),
+            "segment": entry.segment.map { .string($0) } ?? .null,
+            "history_row": entry.row.map { .integer($0) } ?? .null,
         ]
     }
 }
