@@ -268,7 +268,7 @@ struct EntryAudit {
         move(entry)
         try holds.add(entry)
         try parked.add(entry)
-        budgets.add(entry)
+        budgets.add(written) { [moves] in moves.current($0, afterLSN: written.lsn) }
         if let outcome = entry.outcome, outcome.isOfRequest { outcomes.append(outcome.key) }
     }
 

@@ -57,11 +57,11 @@ extension Lane {
     /// Sets credit aside. `record` is the usage to be priced where the terms have no amount; without an event
     /// time it is for now. `tags` are those it was prepared with. Allocates nothing.
     public mutating func hold(
-        _ terms: HoldTerms, _ record: UsageRecord, _ prepared: PreparedReport, tags: ByteView = ByteView()
+        _ asked: HoldTerms, _ record: UsageRecord, _ prepared: PreparedReport, tags: ByteView = ByteView()
     ) -> HoldDecision {
         if let fault = prepared.fault { return refused(fault) }
         if let closed = gateway.admissionFault() { return refused(closed) }
-        let terms = withOrphanPolicy(terms)
+        let terms = withOrphanPolicy(asked)
         let decision: HoldDecision
         if record.eventTime.microseconds <= 0, terms.amount == nil {
             var record = record
@@ -78,15 +78,15 @@ extension Lane {
             return decision
         case .refused(let refusal)
         where refusal.reason == .accountNotFound && gateway.autoOpen(terms.account, now: now, mark: &mark):
-            return hold(terms, record, prepared, tags: tags)
+            return hold(asked, record, prepared, tags: tags)
         case .refused(let refusal):
             if refusal.reason == .idempotencyConflict,
-                let first = sameHold(refusal, terms, tags: tags, record: record),
+                let first = sameHold(refusal, asked, tags: tags, record: record),
                 first != prepared.keys.digest
             {
                 var again = prepared
                 again.keys.digest = first
-                return hold(terms, record, again, tags: tags)
+                return hold(asked, record, again, tags: tags)
             }
             let refusal = Self.fault(of: terms.account, insteadOf: refusal)
             return refused(terms.amount == nil ? explained(refusal, record, prepared.keys) : refusal)

@@ -111,8 +111,10 @@ struct BudgetAudit {
 
     var count: Int { budgets.count }
 
-    /// Takes an entry whose account is called what it is called now, in any order.
-    mutating func add(_ entry: AuditedEntry) {
+    /// Takes an entry as it was written: what it counted against are the accounts above its own at that time.
+    ///
+    /// - Parameter current: what an account is called now that was called so then.
+    mutating func add(_ entry: AuditedEntry, current: ([UInt8]) -> [UInt8]) {
         guard !budgets.isEmpty, let outcome = entry.outcome, outcome.state != .discarded else { return }
         // The tokens and the request of what was parked were counted when it was.
         let isSettlement = outcome.state == .settled
@@ -121,7 +123,7 @@ struct BudgetAudit {
         let time = Timestamp(microseconds: entry.time)
         var path = entry.account[...]
         while true {
-            for index in byAccount[Array(path)] ?? [] {
+            for index in byAccount[current(Array(path))] ?? [] {
                 let budget = budgets[index]
                 guard budget.shard == entry.shard, entry.sequence > budget.since, time >= budget.windowStart,
                     time < budget.windowEnd, Self.fits(budget.terms.provider, outcome.provider),

@@ -30,7 +30,7 @@ struct MoveTests {
     func moved() async throws {
         try await Served.run { served in
             try await tree(served)
-            served.report("r1", account: "acme/search/alice")
+            await served.report("r1", account: "acme/search/alice")
             let document = #"{"to":"acme/labs/search","reason":"new owner","by":"ann"}"#
             for isAgain in [false, true] {
                 let answer = try await move(served, "acme/search", document, key: "k1")
@@ -42,7 +42,7 @@ struct MoveTests {
             }
             let other = try await move(served, "acme/search", #"{"to":"acme/x"}"#, key: "k1")
             #expect(try other.status == 409 && other.code == "IDEMPOTENCY_CONFLICT")
-            served.report("r2", account: "acme/search/alice")
+            await served.report("r2", account: "acme/search/alice")
             for name in ["acme/search/alice", "acme/labs/search/alice"] {
                 let shown = try await served.get("/api/v1/accounts/\(name)")
                 #expect(try shown.at("account") == "acme/labs/search/alice", "\(shown.text)")

@@ -300,4 +300,47 @@ struct HoldEndTests {
         await gateway.stop()
         #expect(try verify().problem == nil)
     }
+
+    @Test("a late report finds its orphan after the account above was moved and a restart forgot the hold")
+    func moved() async throws {
+        var gateway = try await start()
+        await openAccount(gateway, path: "acme")
+        await openAccount(gateway)
+        let (team, member) = (Array("acme/team".utf8), Array("acme/team/x".utf8))
+        for path in [team, member] {
+            let opening = AccountOpening(path: path, settings: AccountSettings(ownsWallet: false, tier: nil))
+            #expect(await gateway.open([opening]) == [.opened])
+        }
+        let amount: Int64 = 5_000_000_000
+        var draft = HoldDraft(holdID: Array("h1".utf8), account: member, source: .platform)
+        draft.amount = amount
+        draft.orphanPolicy = .fullHold
+        guard case .done = await gateway.hold(draft) else {
+            Issue.record("the hold was refused")
+            return
+        }
+        try await endLeases(gateway)
+        var order = AccountMove(from: team, to: account + Array("/team".utf8))
+        (order.actor, order.reason) = (Array("ann".utf8), Array("new owner".utf8))
+        _ = try await gateway.move(order)
+        try await gateway.waitForHistory()
+        for _ in 0..<2 {
+            await gateway.stop()
+            gateway = try await start()
+        }
+        for (request, path) in [("r1", member), ("r2", account + Array("/team/x".utf8))] {
+            var late = usage(input: 1_000)
+            late.account = path
+            let decision = await gateway.settleHold(
+                SettlementDraft(holdID: Array("h1".utf8), requestID: Array(request.utf8), usage: late))
+            if request == "r1" {
+                let receipt = try #require(decision.receipt)
+                #expect(receipt.orphanCharge == amount && receipt.givenBack > 0)
+            } else {
+                #expect(decision.refusal?.reason == .holdAlreadySettled)
+            }
+        }
+        await gateway.stop()
+        #expect(try verify().problem == nil)
+    }
 }

@@ -410,7 +410,8 @@ struct OrphanTests {
         orphan.account = Hash128(low: 5, high: 5)
         var other = Call("r4", tokens: 1)
         other.holdID = "another"
-        #expect(house.report(other, history: .holdEnded(orphan)).refusal?.reason == .holdNotFound)
+        // An account that nobody knows under the path of then was moved, and the history will soon say where to.
+        #expect(house.report(other, history: .holdEnded(orphan)).refusal?.reason == .overloaded)
         expectSame(house, try house.replayed())
     }
 
