@@ -132,13 +132,10 @@ extension Gateway {
             try history.usage(requestID: requestID, organisation: organisation)
         }
         guard let row = found else { throw .noCharge(lag: historyLag) }
-        // They may have been moved since.
-        let moves = try storing { () throws(StoreError) in try history.moves() }
-        let (payer, wallet) = (
-            moves.current(Array(row.account.utf8), afterLSN: row.figures.lsn),
-            moves.current(Array(row.wallet.utf8), afterLSN: row.figures.lsn)
-        )
-        let account = account.withView { ledger.currentPath(of: $0) } ?? account
+        // They may have been moved since, which the ledger knows at once.
+        func current(_ path: [UInt8]) -> [UInt8] { path.withView { ledger.currentPath(of: $0) } ?? path }
+        let (payer, wallet) = (current(Array(row.account.utf8)), current(Array(row.wallet.utf8)))
+        let account = current(account)
         let isOwn = payer == account || wallet == account || payer.starts(with: account + [UInt8(ascii: "/")])
         guard isOwn else { throw .noCharge(lag: 0) }
         switch row.figures.state {

@@ -40,7 +40,14 @@ struct PriceBookStore {
     }
 
     func catalogue(_ stored: CatalogueVersion) throws -> Catalogue {
-        try Catalogue(parsing: Array(stored.text.utf8), version: stored.number)
+        let bytes = Array(stored.text.utf8)
+        // Whoever edits prices in the file by hand would bill by them, and no audit would say so.
+        guard SHA256.hexadecimal(bytes) == stored.digest else {
+            throw StoreError.damagedRow(
+                file: .control, table: "catalogue_versions", key: "\(stored.number)", path: "",
+                reason: "its prices are not those that were imported: their digest differs")
+        }
+        return try Catalogue(parsing: bytes, version: stored.number)
     }
 
     func rules() throws -> RuleBook {

@@ -77,7 +77,10 @@ public final class OfflineDirectory {
         self.fileSystem = fileSystem
         // Opened for reading first, so that a path that is no data directory is left as it is.
         try Gateway.wrap(GatewayError.file) { () throws(FileError) in
-            _ = try fileSystem.open(StoreFile.control.path(in: path), .read, .buffered)
+            // A file that is missing is not made anew: what it knew would be called missing elsewhere.
+            for file in [StoreFile.control, .ledger, .history] {
+                _ = try fileSystem.open(file.path(in: path), .read, .buffered)
+            }
         }
         lock = try Gateway.wrap(GatewayError.lock) { () throws(DirectoryLockError) in
             try DirectoryLock(directory: path, fileSystem: fileSystem)
@@ -106,7 +109,7 @@ public final class OfflineDirectory {
         }
     }
 
-    /// Checks everything. O(accounts + history + journal) in time; in memory the accounts twice, and 16 bytes for
+    /// Checks everything. O(accounts + history + journal) in time; in memory the accounts three times, and 16 bytes for
     /// each request id. Where an entry is to be named, the entries are read once more.
     ///
     /// - Throws: only what keeps files from being read; what is wrong with their content is the report's
@@ -130,6 +133,7 @@ public final class OfflineDirectory {
     }
 
     private func check(_ report: inout VerificationReport) throws {
+        try checkPrices(&report)
         var balances: [[UInt8]: Int64] = [:]
         let (checkpoint, checkpointTotals) = try checkpoints.checkEverything {
             balances[Array($0.path)] = $0.balance
@@ -199,6 +203,21 @@ public final class OfflineDirectory {
             }
         }
         return moves
+    }
+
+    /// Sees that every catalogue has the prices that were imported.
+    private func checkPrices(_ report: inout VerificationReport) throws {
+        let versions = try control.catalogues()
+        for version in versions {
+            guard let stored = try control.catalogue(version.number),
+                SHA256.hexadecimal(Array(stored.text.utf8)) != stored.digest
+            else { continue }
+            throw Difference(
+                "control.db: the prices of catalogue version \(stored.number) are not those that were imported: their"
+                    + " digest differs; restore the file from a backup, or import and approve the price list again"
+            )
+        }
+        report.add("catalogues", "\(grouped(versions.count)), each with the prices that were imported")
     }
 
     private func checkRollups(_ walk: EntryWalk) throws -> Int64 {

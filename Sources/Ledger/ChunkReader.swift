@@ -74,8 +74,9 @@ public struct ChunkReader: Sendable {
             case .parkedDiscarded:
                 let (time, entry) = try fields.parkedEnd()
                 return (time, .parkedDiscarded(entry))
-            case .grantedByAct, .transferredIn:
-                let (time, entry) = try fields.grantByAct()
+            case .grantedByAct, .transferredIn, .givenBack:
+                var (time, entry) = try fields.grantByAct()
+                entry.isGivenBack = kind == .givenBack
                 return (time, .granted(entry))
             case .grantVoided:
                 let (time, entry) = try fields.grantEnded(isVoided: true)

@@ -4,7 +4,7 @@
 //      deducted:      time | wallet | cause | amount | balance after | path | service | other | draws | act
 //      grantVoided:   the fields of a grant's end | act
 //      noted:         time | account | amount | path | charge? | act
-//      grantedByAct:  flags | actor | reason | charge? | other? | filter? | the fields of a grant
+//      grantedByAct, transferredIn, givenBack:  flags | actor | reason | charge? | other? | filter? | the fields of a grant
 //      charge:        sequence | charged | request id
 
 import Bytes
@@ -81,6 +81,7 @@ extension GrantEntry {
     /// Whether the first version of the entry can say it.
     var kindOfEntry: EntryKind {
         if !transferredFrom.isEmpty { return .transferredIn }
+        if isGivenBack { return .givenBack }
         let isPlain = actor.isEmpty && reason.isEmpty && refundOf == nil && filter.isEmpty
         return isPlain ? .granted : .grantedByAct
     }

@@ -101,7 +101,7 @@ extension BytePacker {
 
     mutating func append(time: Timestamp, _ entry: HoldOpenedEntry) {
         let start = count
-        // A head, five fixed words, ten numbers and a byte, beside the texts.
+        // A head, five fixed words, and numbers and bytes for which this is more than enough, beside the texts.
         let bytesMax = entry.path.count + entry.id.count + entry.use.count + 64
         append(bytesMax: bytesMax + 14 * BytePacker.numberBytesMax) { packer in
             packer.append(byte: 0)

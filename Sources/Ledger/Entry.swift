@@ -184,6 +184,8 @@ public struct GrantEntry: Sendable {
     public var refundOf: ChargeLink?
     /// For what the credit came from another account: that account's path.
     public var transferredFrom = ByteView()
+    /// What the entry before, a late report, cost less than its hold's orphan was charged.
+    public var isGivenBack = false
 
     public init() {}
 }
@@ -284,6 +286,8 @@ enum EntryKind: UInt8 {
     case noted = 19
     /// A grant whose credit the entry before took from another account: the two are never parted.
     case transferredIn = 20
+    /// A grant of what the charge before corrects: the two are never parted.
+    case givenBack = 25
     case held = 8
     case holdEnded = 9
     case holdChanged = 10
@@ -291,6 +295,9 @@ enum EntryKind: UInt8 {
     case budgetCrossed = 12
     case holdOrphaned = 24
     case accountMoved = 28
+
+    /// Whether it belongs to the entry before it, so that no chunk begins with it.
+    var belongsToTheOneBefore: Bool { self == .transferredIn || self == .givenBack }
 }
 
 /// Why an entry cannot be read: a newer version wrote it, or the ledger has a bug; damage on disk is

@@ -10,8 +10,9 @@
 // charged what it costs more, or given back what it costs less.
 //
 // An open hold is a row of its shard's table, and part of its wallet's row in a checkpoint. Of one that has
-// ended its state is remembered among the request ids, as long as they are: a hold moves no credit, so an id
-// that has been forgotten may be held again and nothing is charged twice.
+// ended its state is remembered among the request ids, as long as they are; a report that comes later finds it
+// in the history. Who asks for a hold again whose end has been forgotten gets another one, with another lease: an orphan
+// policy then charges that one too, so routers use an id once.
 
 import Bytes
 import Pricing
@@ -80,7 +81,7 @@ public enum HoldLimits {
     public static let leaseMax: Int64 = 86_400_000
     /// Nanocredits of one hold, 2^59: what is remembered of an ended hold is one word.
     public static let amountMax: Int64 = 1 << 59
-    /// Open holds of a data directory, about 320 bytes each.
+    /// Open holds of a data directory, 300 to 500 bytes each, by what they say.
     public static let openDefault = 1_000_000
     /// Bytes of a hold's id.
     public static let idBytesMax = 128

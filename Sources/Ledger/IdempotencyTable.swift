@@ -108,6 +108,9 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         unsafe TableMemory.deallocate(UnsafeMutableRawPointer(chunk), bytes: Self.chunkBytes)
     }
 
+    /// Whether one more fits, whatever the bound that its shard keeps to.
+    var hasRoom: Bool { count < ringCapacity - Self.rowsPerChunk }
+
     /// Where the buckets are, for prefetching by somebody who does not hold the lock.
     var location: (address: UInt, bucketCount: Int) { unsafe (UInt(bitPattern: slots), bucketCount) }
 

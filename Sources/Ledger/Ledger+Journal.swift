@@ -57,7 +57,7 @@ public struct Outbox: ~Copyable, Sendable {
         } else {
             var start = 0
             var count = 0
-            // Where the chunk may end: not between the two entries of a transfer.
+            // Where the chunk may end: not between two entries that are never parted.
             var boundary = (end: 0, count: 0)
             var entries = ByteUnpacker(state.staged.view)
             while !entries.isAtEnd {
@@ -68,7 +68,9 @@ public struct Outbox: ~Copyable, Sendable {
                 } catch {
                     preconditionFailure("what is staged was packed by this process, yet \(error)")
                 }
-                if entry[0] != EntryKind.transferredIn.rawValue { boundary = (entryStart, count) }
+                if EntryKind(rawValue: entry[0])?.belongsToTheOneBefore != true {
+                    boundary = (entryStart, count)
+                }
                 if entries.offset - start > chunkBytesMax, boundary.count > 0 {
                     append(
                         state.staged.view[start..<boundary.end], shard: state.number, sequence: sequence,

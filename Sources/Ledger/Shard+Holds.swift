@@ -319,7 +319,8 @@ extension ShardState {
     }
 
     private func ended(_ hold: RememberedHold, keys: HoldKeys) -> HoldDecision {
-        let wallet = find(keys.account).flatMap { standing(of: $0).wallet }
+        let account = find(keys.account) ?? formerNames.account(keys.account)
+        let wallet = account.flatMap { standing(of: $0).wallet }
         return .done(
             HoldReceipt(
                 state: hold.state, amount: hold.amount, available: wallet.map { available(of: $0) } ?? 0,

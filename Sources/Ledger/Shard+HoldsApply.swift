@@ -52,7 +52,7 @@ extension ShardState {
         }
         // An end from before is remembered where replay came by it, and the id was held again.
         if ids.replace(key, hold: past) { return }
-        guard ids.count < idsMax || makeRoomForID() else { return }
+        guard ids.count < idsMax || makeRoomForID() || (orphan != nil && ids.hasRoom) else { return }
         ids.insert(key, hold: past)
     }
 
@@ -78,11 +78,12 @@ extension ShardState {
     }
 
     /// Remembers how a hold ended that replay does not apply, unless there is no room, or an open hold has the
-    /// id again.
-    mutating func remember(_ key: Hash128, _ hold: RememberedHold) {
+    /// id again. What an orphan was charged is remembered as a report's outcome is: a report may still correct it.
+    mutating func remember(_ key: Hash128, _ hold: RememberedHold, isOfOrphan: Bool = false) {
         if holds.find(key) != nil { return }
         if ids.replace(key, hold: hold) { return }
-        guard ids.count < idsMax || makeRoomForID() else { return }
+        guard ids.count < idsMax || makeRoomForID() || ((isOfOrphan || hold.orphan != nil) && ids.hasRoom)
+        else { return }
         ids.insert(key, hold: hold)
     }
 

@@ -19,7 +19,9 @@ import Pricing
 public struct AccountMove: Hashable, Sendable {
     /// Its path, or a former name of it.
     public var from: [UInt8]
+    /// Its path from now on; the account above it must be there.
     public var to: [UInt8]
+    /// Who moves it, and why, for people.
     public var actor: [UInt8] = []
     public var reason: [UInt8] = []
     /// Asking again with the same key and the same content moves nothing twice.
@@ -176,15 +178,23 @@ extension ShardState {
         return names.count > MoveLimits.namesMax ? .tooManyNames : nil
     }
 
-    /// Why the holds that keep credit of a wallet which stays behind cannot keep it of `wallet`.
-    private func holdsProblem(_ moving: [UInt32], to wallet: UInt32) -> MoveProblem? {
+    /// What `wallet` is to keep after a move, because the wallet that keeps it now stays behind. A hold whose account has
+    /// a wallet of its own on the way since stays where it is.
+    private func heldElsewhere(_ moving: [UInt32], to wallet: UInt32) -> Int128 {
         let inside = Set(moving)
         var sum: Int128 = 0
         holds.forEach { _, hold in
-            if inside.contains(hold.account), !inside.contains(hold.wallet), hold.wallet != wallet {
-                sum += Int128(hold.amount)
-            }
+            guard inside.contains(hold.account), !inside.contains(hold.wallet), hold.wallet != wallet,
+                let now = standing(of: hold.account).wallet, !inside.contains(now)
+            else { return }
+            sum += Int128(hold.amount)
         }
+        return sum
+    }
+
+    /// Why the holds that keep credit of a wallet which stays behind cannot keep it of `wallet`.
+    private func holdsProblem(_ moving: [UInt32], to wallet: UInt32) -> MoveProblem? {
+        let sum = heldElsewhere(moving, to: wallet)
         guard sum > 0 else { return nil }
         let isTooMuch = Int64(exactly: sum + Int128(held(of: wallet))) == nil
         let available = available(of: wallet)
@@ -285,9 +295,9 @@ extension ShardState {
             let (account, wallet, amount) = (
                 holds[number].account, holds[number].wallet, holds[number].amount
             )
-            guard !moving.contains(wallet), let other = standing(of: account).wallet, other != wallet else {
-                continue
-            }
+            guard !moving.contains(wallet), let other = standing(of: account).wallet, other != wallet,
+                !moving.contains(other)
+            else { continue }
             changeHeld(by: -amount, of: wallet)
             let (next, previous) = (holds[number].next, holds[number].previous)
             if next != AccountRow.none { holds[next].previous = previous }
@@ -326,14 +336,7 @@ extension ShardState {
             else {
                 throw contradiction("\(entry.to.text) has no wallet above it")
             }
-            var sum = Int128(held(of: wallet))
-            let inside = Set(moving)
-            holds.forEach { _, hold in
-                if inside.contains(hold.account), !inside.contains(hold.wallet), hold.wallet != wallet {
-                    sum += Int128(hold.amount)
-                }
-            }
-            guard Int64(exactly: sum) != nil else {
+            guard Int64(exactly: Int128(held(of: wallet)) + heldElsewhere(moving, to: wallet)) != nil else {
                 throw contradiction("the holds of \(entry.to.text) do not fit in 64 bits")
             }
         }

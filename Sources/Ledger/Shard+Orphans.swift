@@ -197,7 +197,7 @@ extension ShardState {
     }
 
     /// Gives back what the orphan was charged beyond its report, in the entry behind the charge, which was applied.
-    /// The wallet may have as many grants as it may: this credit was its own.
+    /// The wallet may have as many grants as it may already: this credit was its own, and it is spent first.
     @inline(never)
     mutating func giveBack(_ charge: ChargeEntry, holdID: ByteView, time: Timestamp, receipt: inout Receipt) {
         guard let orphan = charge.orphan else { return }
@@ -208,7 +208,9 @@ extension ShardState {
         entry.wallet = orphan.wallet
         entry.path = path(of: orphan.wallet)
         entry.kind = .refund
-        entry.burnOrder = GrantKind.refund.defaultBurnOrder
+        entry.isGivenBack = true
+        // It burns before all others, so that many of them do not pile up in the wallet.
+        entry.burnOrder = 0
         entry.amount = amount
         entry.debtRepaid = min(amount, debt(of: orphan.wallet))
         entry.balanceAfter = accounts[orphan.wallet].balance + amount
@@ -237,7 +239,8 @@ extension ShardState {
     mutating func rememberSettled(_ orphan: OrphanLink, sequence: UInt64) {
         remember(
             orphan.hold,
-            RememberedHold(digest: 0, sequence: sequence, state: .settled, amount: orphan.charge))
+            RememberedHold(digest: 0, sequence: sequence, state: .settled, amount: orphan.charge),
+            isOfOrphan: true)
     }
 
     // MARK: - What replay refuses

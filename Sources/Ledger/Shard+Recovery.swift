@@ -271,7 +271,7 @@ extension ShardState {
             if budgetCount > 0 { _ = try RecordContent.read(entry.charge.content) }
             applyParkedEnd(entry, kind: kind, time: time, eventTime: eventTime)
             crossedBudgets.removeAll(keepingCapacity: true)
-        case .grantedByAct, .transferredIn, .grantVoided, .deducted, .noted:
+        case .grantedByAct, .transferredIn, .givenBack, .grantVoided, .deducted, .noted:
             try applyAct(kind, fields: &fields)
         case .held:
             let (time, entry) = try fields.holdOpened()
@@ -346,7 +346,7 @@ extension ShardState {
             rememberParkedEnd(
                 entry, kind: kind, sequence: at,
                 eventTime: try RecordContent.eventTime(of: entry.charge.content))
-        case .grantedByAct, .transferredIn, .grantVoided, .deducted, .noted:
+        case .grantedByAct, .transferredIn, .givenBack, .grantVoided, .deducted, .noted:
             try rememberAct(kind, sequence: at, fields: &fields)
         case .accountMoved:
             let (time, entry) = try fields.accountMoved()

@@ -63,10 +63,10 @@ extension StoreError: CustomStringConvertible {
         case .damagedRow(let file, let table, let key, let path, let reason):
             "\(file.rawValue): damaged row \(key) of \(table)"
                 + (path.isEmpty ? "" : " (\(path))") + ": \(reason). "
-                + "Restore a copy, or rebuild the file from the journal."
+                + "Restore the file from a backup."
         case .damagedTotals(let file, let field, let stored, let computed):
             "\(file.rawValue): \(field) was \(stored) when written and is \(computed) now. "
-                + "Restore a copy, or rebuild the file from the journal."
+                + "Restore the file from a backup."
         case .system(let path, let call, let code):
             "\(path): \(call) failed with errno \(code). The file cannot be believed; check the disk."
         }

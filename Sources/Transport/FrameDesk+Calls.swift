@@ -214,7 +214,10 @@ extension FrameDesk {
             switch lane.decide(records[slot], prepared, history: history) {
             case .receipt(let receipt): return .receipt(receipt)
             case .refused(let refusal): return .refusal(refusal)
-            case .askHistory: return .refusal(Refusal(.overloaded))
+            case .askHistory:
+                let refusal = Refusal(.overloaded)
+                lane.countRefusal(refusal)
+                return .refusal(refusal)
             }
         }
     }

@@ -172,21 +172,10 @@ public final class FrameEncoder {
     @usableFromInline
     func pack(_ answer: Receipt, _ envelope: Envelope, into room: UnsafeMutableRawBufferPointer) -> Int {
         unsafe set(receipt, to: answer)
-        let message = unsafe (room.baseAddress.unsafelyUnwrapped + WireLimits.headerBytes)
-            .assumingMemoryBound(to: UInt8.self)
-        let messageBytes: Int
-        switch envelope {
-        case .frame(let callID):
-            unsafe frame.pointee.call_id = callID
-            unsafe frame.pointee.answer_case = TOLLGATE__V1__SERVER_FRAME__ANSWER_RECEIPT
-            unsafe frame.pointee.receipt = receipt
-            messageBytes = unsafe tollgate__v1__server_frame__pack(frame, message)
-        case .bare:
-            messageBytes = unsafe tollgate__v1__receipt__pack(receipt, message)
-        }
-        precondition(WireLimits.headerBytes + messageBytes <= room.count)
-        unsafe Framing.writeHeader(messageBytes: messageBytes, to: room)
-        return WireLimits.headerBytes + messageBytes
+        return unsafe pack(
+            envelope, TOLLGATE__V1__SERVER_FRAME__ANSWER_RECEIPT, into: room,
+            enclose: { unsafe frame.pointee.receipt = receipt },
+            bare: { unsafe tollgate__v1__receipt__pack(receipt, $0) })
     }
 
     @usableFromInline
@@ -195,37 +184,38 @@ public final class FrameEncoder {
         into room: UnsafeMutableRawBufferPointer
     ) -> Int {
         set(answer, lines)
-        let message = unsafe (room.baseAddress.unsafelyUnwrapped + WireLimits.headerBytes)
-            .assumingMemoryBound(to: UInt8.self)
-        let messageBytes: Int
-        switch envelope {
-        case .frame(let callID):
-            unsafe frame.pointee.call_id = callID
-            unsafe frame.pointee.answer_case = TOLLGATE__V1__SERVER_FRAME__ANSWER_QUOTE
-            unsafe frame.pointee.quote = quote
-            messageBytes = unsafe tollgate__v1__server_frame__pack(frame, message)
-        case .bare:
-            messageBytes = unsafe tollgate__v1__quote_response__pack(quote, message)
-        }
-        precondition(WireLimits.headerBytes + messageBytes <= room.count)
-        unsafe Framing.writeHeader(messageBytes: messageBytes, to: room)
-        return WireLimits.headerBytes + messageBytes
+        return unsafe pack(
+            envelope, TOLLGATE__V1__SERVER_FRAME__ANSWER_QUOTE, into: room,
+            enclose: { unsafe frame.pointee.quote = quote },
+            bare: { unsafe tollgate__v1__quote_response__pack(quote, $0) })
     }
 
     @usableFromInline
     func pack(_ answer: HoldAnswer, _ envelope: Envelope, into room: UnsafeMutableRawBufferPointer) -> Int {
         set(answer)
+        return unsafe pack(
+            envelope, TOLLGATE__V1__SERVER_FRAME__ANSWER_HOLD, into: room,
+            enclose: { unsafe frame.pointee.hold = hold },
+            bare: { unsafe tollgate__v1__hold_response__pack(hold, $0) })
+    }
+
+    /// Packs an answer whose structure is set, behind the place of the header, and writes that.
+    @inline(__always)
+    private func pack(
+        _ envelope: Envelope, _ answerCase: Tollgate__V1__ServerFrame__AnswerCase,
+        into room: UnsafeMutableRawBufferPointer, enclose: () -> Void,
+        bare: (UnsafeMutablePointer<UInt8>) -> Int
+    ) -> Int {
         let message = unsafe (room.baseAddress.unsafelyUnwrapped + WireLimits.headerBytes)
             .assumingMemoryBound(to: UInt8.self)
         let messageBytes: Int
         switch envelope {
         case .frame(let callID):
             unsafe frame.pointee.call_id = callID
-            unsafe frame.pointee.answer_case = TOLLGATE__V1__SERVER_FRAME__ANSWER_HOLD
-            unsafe frame.pointee.hold = hold
+            unsafe frame.pointee.answer_case = answerCase
+            enclose()
             messageBytes = unsafe tollgate__v1__server_frame__pack(frame, message)
-        case .bare:
-            messageBytes = unsafe tollgate__v1__hold_response__pack(hold, message)
+        case .bare: messageBytes = unsafe bare(message)
         }
         precondition(WireLimits.headerBytes + messageBytes <= room.count)
         unsafe Framing.writeHeader(messageBytes: messageBytes, to: room)

@@ -111,11 +111,17 @@ extension Refusal {
             text.append(decimal: found)
             text.append(" allows: wait for retry_after_ms")
         case .idempotencyConflict:
-            text.append("this request_id was charged before with other content (digest ")
+            text.append(
+                field == .holdID
+                    ? "this hold_id was used before with other content (digest "
+                    : "this request_id was used before with other content (digest ")
             text.append(hexadecimal: UInt64(bitPattern: found))
             text.append(", this one ")
             text.append(hexadecimal: UInt64(bitPattern: expected))
-            text.append("): a retry repeats every field; new usage needs a new request_id")
+            text.append(
+                field == .holdID
+                    ? "): a retry repeats every field; another hold needs another hold_id"
+                    : "): a retry repeats every field; new usage needs a new request_id")
         case .invalidUsage:
             writeUsageMessage(to: &text)
         case .invalidArgument:
@@ -160,7 +166,11 @@ extension Refusal {
         case .holdNotFound: "no such hold: it was never placed, or was settled long ago"
         case .holdAlreadySettled: "the hold is settled already: report further usage without it"
         case .holdVoided: "the hold was voided: report the usage without it"
-        case .holdExpired: "the hold's lease ran out: report the usage without it, or place a new hold"
+        case .holdExpired:
+            """
+            the hold's lease ran out: settle it by its id, which charges the usage less what the end of the lease \
+            charged, or place a new hold
+            """
         case .quoteExpired:
             """
             the quote's token was good for requests that ended before this one: ask for a new quote, or \

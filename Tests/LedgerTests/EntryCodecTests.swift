@@ -207,12 +207,15 @@ struct EntryCodecTests {
                 var moved = refunded
                 moved.refundOf = nil
                 moved.transferredFrom = texts[2]
-                let all = chunk(5) {
+                var givenBack = refunded
+                givenBack.isGivenBack = true
+                let all = chunk(6) {
                     $0.append(time: time, deducted)
                     $0.append(time: time, noted)
                     $0.append(time: time, voided)
                     $0.append(time: time, refunded)
                     $0.append(time: time, moved)
+                    $0.append(time: time, givenBack)
                 }
                 var grants: [GrantEntry] = []
                 var count = 0
@@ -227,9 +230,12 @@ struct EntryCodecTests {
                     default: Issue.record("another kind")
                     }
                 }
-                #expect(count == 5)
-                #expect(grants.map { fields($0) } == [fields(refunded), fields(moved)])
-                expectSame(grants[0], refunded, new: GrantEntry(), except: ["transferredFrom"])
+                #expect(count == 6)
+                #expect(
+                    grants.map { fields($0) } == [fields(refunded), fields(moved), fields(givenBack)])
+                expectSame(
+                    grants[0], refunded, new: GrantEntry(), except: ["transferredFrom", "isGivenBack"])
+                #expect(grants[2].isGivenBack && givenBack.kindOfEntry == .givenBack)
                 #expect(fields(moved)["transferredFrom"] != fields(GrantEntry())["transferredFrom"])
                 #expect(refunded.kindOfEntry == .grantedByAct && moved.kindOfEntry == .transferredIn)
             }
@@ -255,7 +261,7 @@ struct EntryCodecTests {
                 #expect(readTime == time)
                 expectSame(
                     grant, written, new: GrantEntry(),
-                    except: ["actor", "reason", "refundOf", "transferredFrom", "filter"])
+                    except: ["actor", "reason", "refundOf", "transferredFrom", "filter", "isGivenBack"])
             }
             written.key = nil
             written.digest = 0

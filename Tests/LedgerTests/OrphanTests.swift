@@ -287,6 +287,28 @@ struct OrphanTests {
                 == .aboveCharge(asked: 21, remaining: 20, charged: 100))
     }
 
+    @Test("a late report and what it gives back are in one piece of the journal, and that is spent first")
+    func neverParted() throws {
+        let house = try house()
+        house.hold(order("h1", .fullHold, amount: 50))
+        endLease(house)
+        house.collect(pieceBytesMax: 1)
+        let count = house.pieces.count
+        #expect(house.settle("h1", tokens: 10).receipt?.givenBack == 40)
+        house.collect(pieceBytesMax: 1)
+        #expect(
+            house.pieces.count == count + 2, "the end of the lease in one, the report and what it gives back")
+        var kinds: [GrantKind] = []
+        for tokens in [30, 10, 1] as [Int64] {
+            #expect(house.report(Call("after \(tokens)", tokens: tokens)).receipt != nil)
+            let left = try #require(try house.summary()).remaining[.refund] ?? 0
+            if left > 0 { kinds.append(.refund) }
+        }
+        #expect(kinds == [.refund], "what was given back burns before all else")
+        house.collect()
+        expectSame(house, try house.replayed())
+    }
+
     @Test("a late report needs the account and the credential source of its hold")
     func mismatch() throws {
         let house = try house()

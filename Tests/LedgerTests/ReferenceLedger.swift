@@ -153,7 +153,7 @@ final class ReferenceLedger {
         {
             let amount = standing(orphan) - owed
             write(now)
-            give(amount, to: &account, kind: "refund", order: 35, expiry: .max)
+            give(amount, to: &account, kind: "refund", order: 0, expiry: .max)
             refunded[charged, default: 0] += amount
             accounts[orphan.wallet] = account
         }

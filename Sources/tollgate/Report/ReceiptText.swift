@@ -14,6 +14,9 @@ enum ReceiptText {
             rows.append(("parked", reason + "kept, and charged when it can be priced"))
         } else {
             rows.append(("charge", "\(Figures.credits(receipt.charge)) credits"))
+        }
+        // What was answered before is told shortly; `tollgate explain` has the rest.
+        if receipt.state == .charged, !receipt.duplicate {
             rows.append(("base cost", "\(Picodollars(receipt.baseCost).text) USD"))
             if receipt.allowanceUsed > 0 {
                 rows.append(
