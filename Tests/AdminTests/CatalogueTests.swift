@@ -109,9 +109,16 @@ struct CatalogueRouteTests {
     @Test("a list longer than its bound is refused by its length, before a byte of it is kept")
     func tooLong() async throws {
         try await Served.run { served in
-            let answer = try await served.raw(
+            let request =
                 "POST \(Self.path)/import?by=ada HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
-                    + "Content-Type: application/json\r\nContent-Length: 104857600\r\n\r\n{")
+                + "Content-Type: application/json\r\nContent-Length: 104857600\r\n\r\n{"
+            var answer: Answer
+            do {
+                answer = try await served.raw(request)
+            } catch is Answer.Malformed {
+                // A machine that is busy for seconds lets the connection's time run out before it is answered.
+                answer = try await served.raw(request)
+            }
             #expect(try answer.status == 413 && answer.code == "PAYLOAD_TOO_LARGE")
             #expect(try answer.at("error", "metadata", "limit") == 67_108_864)
         }
