@@ -18,7 +18,8 @@ extension AdminDesk {
         filter.after = Int64(try request.integer("after", in: 0...Int.max) ?? 0)
         filter.limit =
             try request.integer("limit", in: 1...AdminLimits.pageRowsMax) ?? AdminLimits.pageRowsDefault
-        filter.subject = try request.account()?.path.text
+        let account = try request.account()
+        filter.subject = account?.path.text
         if let type = request.parameter("type") {
             guard EventType.all.contains(type) else {
                 throw .badParameter(
@@ -29,6 +30,7 @@ extension AdminDesk {
         try await catchUp()
         let (gateway, wanted) = (gateway, filter)
         let events = try await reading { () throws(AdministrationError) in try gateway.events(wanted) }
+        if events.isEmpty, let account { _ = try await summary(of: account) }
         let source = gateway.eventSource
         return Reply([
             "events": .array(events.map { .object($0.json(source: source)) }),

@@ -143,7 +143,18 @@ extension ChargeExplanation {
                 "the month's free allowance paid \(Nanocredits(figures.allowanceUsed).text) credits of it:"
                     + " charged \(Nanocredits(figures.charge).text) credits")
         }
+        if let orphan = hold?.orphanCharge { lines.append(corrected(orphan)) }
         return lines + payments
+    }
+
+    /// What a late report makes of what its hold's orphan was charged.
+    private func corrected(_ orphan: Int64) -> String {
+        let owed = Int128(row.figures.fee) - Int128(row.figures.allowanceUsed)
+        let less = "less the \(Nanocredits(orphan).text) credits that the orphan was charged:"
+        return owed >= Int128(orphan)
+            ? "\(less) charged \(Nanocredits(row.figures.charge).text) credits"
+            : "\(less) charged nothing, and"
+                + " \(Nanocredits(Int64(clamping: Int128(orphan) - owed)).text) credits were given back"
     }
 
     /// Who paid.

@@ -16,18 +16,18 @@ import StrictJSON
 import Wire
 
 extension AdminDesk {
-    /// `GET /api/v1/holds`: the open ones, oldest first.
+    /// `GET /api/v1/holds`: the open ones, oldest first, and what all of them come to.
     func openHolds(_ request: AdminRequest) async throws(RequestProblem) -> Reply {
         try request.expectParameters(["account", "user_id", "limit"])
         let account = try request.account()
         let limit =
             try request.integer("limit", in: 1...AdminLimits.pageRowsMax) ?? AdminLimits.pageRowsDefault
         let holds = await gateway.openHolds(of: account?.path, limit: limit)
-        let figures = gateway.figures().holds
+        if holds.open == 0, let account { _ = try await summary(of: account) }
         return Reply([
-            "holds": .array(holds.map { .object($0.json) }), "open": .integer(figures.open),
-            "held": .credits(Int64(clamping: figures.held)),
-            "oldest_opened_at": figures.oldest.map { .instant($0.microseconds) } ?? .null,
+            "holds": .array(holds.oldest.map { .object($0.json) }), "open": .integer(holds.open),
+            "held": .credits(Int64(clamping: holds.held)),
+            "oldest_opened_at": holds.oldest.first.map { .instant($0.openedAt.microseconds) } ?? .null,
         ])
     }
 

@@ -40,6 +40,7 @@ extension AdminDesk {
         try await catchUp()
         let (gateway, asked) = (gateway, question)
         let summary = try await reading { () throws(AdministrationError) in try gateway.usageSummary(asked) }
+        if summary.groups.isEmpty, let account { _ = try await self.summary(of: account) }
         return Reply([
             "account": account.map { .string(String(decoding: $0.path, as: UTF8.self)) } ?? .null,
             "from": .string(since.text), "to": .string(until.text),

@@ -39,7 +39,9 @@ struct EntryWalk {
                 rows.advance()
             }
             try journal.forEachChunk { chunk, firstLSN, segment in
-                try forEachEntry(of: chunk, firstLSN) { entry in
+                try chunk.forEachEntry(firstLSN) { entry, lsn, shard, sequence, time in
+                    let entry = AuditedEntry(
+                        entry, lsn: lsn, shard: shard, sequence: sequence, time: time.microseconds)
                     guard entry.lsn <= position.lsn else { return try hand(entry, Source(segment: segment)) }
                     guard let row = try rows.peek(), row.entry.lsn == entry.lsn else {
                         throw Difference(
@@ -62,27 +64,6 @@ struct EntryWalk {
         }
     }
 
-    private func forEachEntry(
-        of chunk: ByteView, _ firstLSN: UInt64, _ body: (AuditedEntry) throws -> Void
-    ) throws -> Int {
-        do {
-            var reader = try ChunkReader(chunk)
-            var lsn = firstLSN
-            var sequence = reader.nextSequence
-            while let (time, entry) = try reader.next() {
-                try body(
-                    AuditedEntry(
-                        entry, lsn: lsn, shard: reader.head.shard, sequence: sequence, time: time.microseconds
-                    ))
-                lsn += 1
-                sequence += 1
-            }
-            return reader.head.count
-        } catch let error as EntryError {
-            throw Difference("the journal's chunk that begins with LSN \(firstLSN) cannot be read: \(error)")
-        }
-    }
-
     /// Where the first entry is that `isWanted`; nil if there is none. O(entries).
     func first(where isWanted: (AuditedEntry, Source) throws -> Bool) throws -> EntryPlace? {
         var found: EntryPlace?
@@ -99,6 +80,31 @@ struct EntryWalk {
         return try first { entry, _ in
             let entry = entry.now(moves)
             return entry.account == account || entry.wallet == account
+        }
+    }
+}
+
+extension ByteView {
+    /// Hands over each entry of a chunk of the journal that begins with `firstLSN`, as far as it is behind `lsn`.
+    /// Returns how many the chunk has.
+    func forEachEntry(
+        _ firstLSN: UInt64, after start: UInt64 = 0,
+        _ body: (Entry, _ lsn: UInt64, _ shard: Int, _ sequence: UInt64, Timestamp) throws -> Void
+    ) throws -> Int {
+        do {
+            var reader = try ChunkReader(self)
+            let count = reader.head.count
+            guard firstLSN + UInt64(count) > start + 1 else { return count }
+            var lsn = firstLSN
+            var sequence = reader.nextSequence
+            while let (time, entry) = try reader.next() {
+                if lsn > start { try body(entry, lsn, reader.head.shard, sequence, time) }
+                lsn += 1
+                sequence += 1
+            }
+            return count
+        } catch let error as EntryError {
+            throw Difference("the journal's chunk that begins with LSN \(firstLSN) cannot be read: \(error)")
         }
     }
 }

@@ -158,14 +158,14 @@ extension Gateway {
 
     /// The open holds of an account and those below it, oldest first; of all without an account. Waits until
     /// what it shows is durable.
-    public func openHolds(of account: [UInt8]?, limit: Int) async -> [OpenHold] {
+    public func openHolds(of account: [UInt8]?, limit: Int) async -> OpenHolds {
         var mark = AnswerMark()
         let holds = readHolds(of: account, limit: limit, mark: &mark)
         await whenDurable(mark)
         return holds
     }
 
-    private func readHolds(of account: [UInt8]?, limit: Int, mark: inout AnswerMark) -> [OpenHold] {
+    private func readHolds(of account: [UInt8]?, limit: Int, mark: inout AnswerMark) -> OpenHolds {
         guard let account else { return ledger.openHolds(limit: limit, mark: &mark) }
         return account.withView { ledger.openHolds(of: $0, limit: limit, mark: &mark) }
     }

@@ -70,7 +70,7 @@ struct HoldAudit {
         var mark = AnswerMark()
         var left = open
         var found: [Mismatch] = []
-        for hold in ledger.openHolds(limit: .max, mark: &mark) {
+        for hold in ledger.openHolds(limit: .max, mark: &mark).oldest {
             let expected = left.removeValue(forKey: Name(hold.account, hold.id))
             guard expected?.amount != hold.amount else { continue }
             found.append(

@@ -183,23 +183,10 @@ public final class OfflineDirectory {
     private func moves(_ journal: JournalFacts, after position: HistoryPosition) throws -> AccountMoves {
         var moves = try history.moves()
         try journal.forEachChunk { chunk, firstLSN, _ in
-            do {
-                var reader = try ChunkReader(chunk)
-                let count = reader.head.count
-                guard firstLSN + UInt64(count) - 1 > position.lsn else { return count }
-                var lsn = firstLSN
-                while let (_, entry) = try reader.next() {
-                    if lsn > position.lsn, case .accountMoved(let moved) = entry {
-                        moves.add(
-                            AccountMoves.Move(
-                                id: .max, lsn: lsn, from: Array(moved.from), to: Array(moved.to)))
-                    }
-                    lsn += 1
-                }
-                return count
-            } catch let error as EntryError {
-                throw Difference(
-                    "the journal's chunk that begins with LSN \(firstLSN) cannot be read: \(error)")
+            try chunk.forEachEntry(firstLSN, after: position.lsn) { entry, lsn, _, _, _ in
+                guard case .accountMoved(let moved) = entry else { return }
+                moves.add(
+                    AccountMoves.Move(id: .max, lsn: lsn, from: Array(moved.from), to: Array(moved.to)))
             }
         }
         return moves

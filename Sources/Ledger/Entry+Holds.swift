@@ -93,6 +93,18 @@ public struct HoldChangedEntry: Sendable {
     public init() {}
 }
 
+extension PackCursor {
+    /// A link takes two fixed words and four numbers.
+    mutating func append(_ link: OrphanLink) {
+        append(fixed: link.hold.low)
+        append(fixed: link.hold.high)
+        append(link.sequence)
+        append(UInt64(link.charge))
+        append(UInt64(link.tokens))
+        append(link.wallet)
+    }
+}
+
 extension BytePacker {
     mutating func append(key: Hash128) {
         append(fixed: key.low)
@@ -140,11 +152,7 @@ extension BytePacker {
     }
 
     mutating func append(_ link: OrphanLink) {
-        append(key: link.hold)
-        append(link.sequence)
-        append(UInt64(link.charge))
-        append(UInt64(link.tokens))
-        append(link.wallet)
+        append(bytesMax: 16 + 4 * BytePacker.numberBytesMax) { $0.append(link) }
     }
 
     mutating func append(time: Timestamp, _ entry: HoldEndedEntry) {

@@ -83,14 +83,7 @@ extension BytePacker {
             packer.append(fixed: hold.high)
             packer.append(UInt64(entry.holdReleased))
         }
-        if let orphan = entry.orphan {
-            packer.append(fixed: orphan.hold.low)
-            packer.append(fixed: orphan.hold.high)
-            packer.append(orphan.sequence)
-            packer.append(UInt64(orphan.charge))
-            packer.append(UInt64(orphan.tokens))
-            packer.append(orphan.wallet)
-        }
+        if let orphan = entry.orphan { packer.append(orphan) }
         packer.append(entry.balanceAfter)
         packer.append(UInt64(entry.draws.count))
         packer.append(bytes: entry.draws.bytes)

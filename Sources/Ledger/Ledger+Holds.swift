@@ -125,7 +125,7 @@ extension Ledger {
     /// At most `limit`. O(open holds); the locks are held one after the other.
     public func openHolds(
         of path: ByteView? = nil, limit: Int, mark: inout AnswerMark
-    ) -> [OpenHold] {
+    ) -> OpenHolds {
         var found: [OpenHold] = []
         for number in shards.indices {
             shards[number].state.withLock { state in
@@ -147,7 +147,9 @@ extension Ledger {
             }
         }
         found.sort { ($0.openedAt, $0.sequence) < ($1.openedAt, $1.sequence) }
-        return Array(found.prefix(limit))
+        return OpenHolds(
+            oldest: Array(found.prefix(limit)), open: found.count,
+            held: found.reduce(0) { $0 + Int128($1.amount) })
     }
 
     /// Open holds, what they keep in nanocredits, and when the oldest was opened.
@@ -167,6 +169,15 @@ extension Ledger {
         }
         return figures
     }
+}
+
+/// Open holds of an account and those below it, or of all.
+public struct OpenHolds: Hashable, Sendable {
+    /// The oldest of them, oldest first: as many as were asked for.
+    public var oldest: [OpenHold]
+    /// All of them, and what they keep, in nanocredits.
+    public var open: Int
+    public var held: Int128
 }
 
 /// What holds come to, over all accounts.

@@ -57,24 +57,50 @@ extension ShardState {
     }
 
     private mutating func closeHold(_ number: UInt32, as state: HoldState) -> RememberedHold {
-        let (wallet, amount, next, previous) = (
-            holds[number].wallet, holds[number].amount, holds[number].next, holds[number].previous
-        )
+        let (wallet, amount) = (holds[number].wallet, holds[number].amount)
         let past = RememberedHold(
             digest: holds[number].digest, sequence: sequence, state: state, amount: amount)
         changeHeld(by: -amount, of: wallet)
         if budgetCount > 0 { changeHeldInBudgets(holds[number], cost: amount, by: -1) }
         totals.holds -= 1
         openHolds.add(-1)
+        unlink(number)
+        holds.remove(number)
+        markDirty(wallet)
+        return past
+    }
+
+    /// Takes a hold out of its wallet's list.
+    private mutating func unlink(_ number: UInt32) {
+        let (wallet, next, previous) = (holds[number].wallet, holds[number].next, holds[number].previous)
         if next != AccountRow.none { holds[next].previous = previous }
         if previous == AccountRow.none {
             sides[accounts[wallet].side].firstHold = next
         } else {
             holds[previous].next = next
         }
-        holds.remove(number)
+    }
+
+    /// Puts a hold at the front of its wallet's list.
+    private mutating func link(_ number: UInt32) {
+        let side = makeSide(of: holds[number].wallet)
+        let next = sides[side].firstHold
+        holds[number].next = next
+        holds[number].previous = AccountRow.none
+        if next != AccountRow.none { holds[next].previous = number }
+        sides[side].firstHold = number
+    }
+
+    /// Lets an open hold keep credit of another wallet.
+    mutating func move(hold number: UInt32, to wallet: UInt32) {
+        let (former, amount) = (holds[number].wallet, holds[number].amount)
+        changeHeld(by: -amount, of: former)
+        unlink(number)
+        holds[number].wallet = wallet
+        link(number)
+        changeHeld(by: amount, of: wallet)
+        markDirty(former)
         markDirty(wallet)
-        return past
     }
 
     /// Remembers how a hold ended that replay does not apply, unless there is no room, or an open hold has the
@@ -90,13 +116,8 @@ extension ShardState {
     /// Adds an open hold. A restored one may be of an account whose row is yet to come: what budgets keep for it is
     /// counted when all are there, by `recountHeldOfAll`.
     private mutating func add(_ row: HoldRow, id: ByteView, use: ByteView, isRestored: Bool = false) {
-        let side = makeSide(of: row.wallet)
-        var row = row
-        row.next = sides[side].firstHold
-        row.previous = AccountRow.none
         let number = holds.insert(row, id: id, use: use)
-        if row.next != AccountRow.none { holds[row.next].previous = number }
-        sides[side].firstHold = number
+        link(number)
         changeHeld(by: row.amount, of: row.wallet)
         if budgetCount > 0, !isRestored { changeHeldInBudgets(row, cost: row.amount, by: 1) }
         totals.holds += 1

@@ -292,29 +292,11 @@ extension ShardState {
     /// Lets holds whose wallet stays behind keep credit of the one that their account draws on now.
     private mutating func rehome(_ held: [UInt32], from moving: Set<UInt32>) {
         for number in held {
-            let (account, wallet, amount) = (
-                holds[number].account, holds[number].wallet, holds[number].amount
-            )
+            let (account, wallet) = (holds[number].account, holds[number].wallet)
             guard !moving.contains(wallet), let other = standing(of: account).wallet, other != wallet,
                 !moving.contains(other)
             else { continue }
-            changeHeld(by: -amount, of: wallet)
-            let (next, previous) = (holds[number].next, holds[number].previous)
-            if next != AccountRow.none { holds[next].previous = previous }
-            if previous == AccountRow.none {
-                sides[accounts[wallet].side].firstHold = next
-            } else {
-                holds[previous].next = next
-            }
-            let side = makeSide(of: other)
-            holds[number].wallet = other
-            holds[number].previous = AccountRow.none
-            holds[number].next = sides[side].firstHold
-            if sides[side].firstHold != AccountRow.none { holds[sides[side].firstHold].previous = number }
-            sides[side].firstHold = number
-            changeHeld(by: amount, of: other)
-            markDirty(wallet)
-            markDirty(other)
+            move(hold: number, to: other)
         }
     }
 

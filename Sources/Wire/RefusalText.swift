@@ -102,10 +102,13 @@ extension Refusal {
             } else {
                 text.append(decimal: found)
             }
-            text.append(
-                expected > 0
-                    ? " for its window: it opens again after retry_after_ms, or raise the budget"
-                    : ", which does not begin again: raise the budget")
+            guard expected > 0 else {
+                text.append(", which does not begin again: raise the budget")
+                break
+            }
+            text.append(" for its window: it opens again in ")
+            text.append(waitingMilliseconds: expected)
+            text.append(", or raise the budget")
         case .rateLimited:
             text.append("more calls than the limit of ")
             text.append(decimal: found)
@@ -342,6 +345,25 @@ extension BytePacker {
             places -= 1
         }
         append(digits: shortest, atLeast: places)
+    }
+
+    /// A wait in its two largest units, rounded up: `3 d 4 h`, `2 min 10 s`.
+    mutating func append(waitingMilliseconds value: Int64) {
+        let units: [(seconds: Int64, name: StaticString)] = [
+            (86_400, " d"), (3_600, " h"), (60, " min"), (1, " s"), (1, ""),
+        ]
+        func largest(_ seconds: Int64) -> Int { units.firstIndex { seconds >= $0.seconds } ?? 3 }
+        var seconds = (max(1, value) - 1) / 1_000 + 1
+        let smallest = units[largest(seconds) + 1].seconds
+        seconds = ((seconds - 1) / smallest + 1) * smallest
+        let first = largest(seconds)
+        append(decimal: seconds / units[first].seconds)
+        append(units[first].name)
+        let rest = seconds % units[first].seconds / units[first + 1].seconds
+        guard rest > 0 else { return }
+        append(byte: UInt8(ascii: " "))
+        append(decimal: rest)
+        append(units[first + 1].name)
     }
 
     mutating func append(hexadecimal value: UInt64) {

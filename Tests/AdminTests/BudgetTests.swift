@@ -47,6 +47,7 @@ struct BudgetRouteTests {
             #expect(try refused.code == "BUDGET_EXCEEDED")
             let seconds = Int(refused.field("retry-after") ?? "") ?? -1
             #expect((1...86_400).contains(seconds))
+            #expect(refused.text.contains(#/it opens again in [0-9]+ (h|min|s)/#), "\(refused.text)")
             #expect(try await hold(served, "h-2", "32").status == 200)
             // Usage that happened is always recorded.
             await served.report("r-2", account: "acme/search")

@@ -251,6 +251,11 @@ struct HoldRouteTests {
             let corrected = try await served.get("/api/v1/receipts/r-2")
             #expect(try corrected.at("hold", "orphan_charge") == "24.00" && corrected.at("agrees") == true)
             #expect(corrected.text.contains("its orphan charged 24 credits"))
+            #expect(
+                corrected.text.contains(
+                    "less the 24 credits that the orphan was charged: charged 24 credits"))
+            let less = try await served.get("/api/v1/receipts/r-1")
+            #expect(less.text.contains("charged nothing, and 12 credits were given back"), "\(less.text)")
             try expect(try await settle(served, "h-2", request: "r-3"), 409, "HOLD_ALREADY_SETTLED")
         }
     }
@@ -303,6 +308,29 @@ struct HoldRouteTests {
                 ), 400, "INVALID_ARGUMENT")
             let list = try await served.get("/api/v1/holds")
             #expect(try list.at("open") == 1 && list.at("held") == "10.00")
+        }
+    }
+
+    @Test("a list of holds sums up those of the account that was asked for, and none of a stranger's")
+    func sums() async throws {
+        try await Served.run { served in
+            for account in ["acme", "acme/search", "other"] { try await served.open(account, amount: "100") }
+            for (id, account) in [("h-1", "acme/search"), ("h-2", "acme"), ("h-3", "other")] {
+                _ = try await open(served, id, amount: "10", account: account)
+            }
+            for (query, open, held) in [
+                ("", 3, "30.00"), ("?account=acme", 2, "20.00"), ("?account=acme&limit=1", 2, "20.00"),
+                ("?account=acme/search", 1, "10.00"),
+            ] {
+                let list = try await served.get("/api/v1/holds" + query)
+                #expect(
+                    try list.at("open") == .integer(open) && list.at("held") == .string(held),
+                    "\(query): \(list.text)")
+            }
+            for path in ["/api/v1/holds?", "/api/v1/usage/summary?", "/api/v1/events?"] {
+                try expect(try await served.get(path + "account=nobody"), 404, "ACCOUNT_NOT_FOUND")
+                #expect(try await served.get(path + "account=other").status == 200)
+            }
         }
     }
 

@@ -880,7 +880,7 @@ actor MixedOrganisation {
                     score.problem("\(when): \(wallet) is \(summary.status)")
                 }
             }
-            let open = await gateway.openHolds(of: Array(name.utf8), limit: .max)
+            let open = await gateway.openHolds(of: Array(name.utf8), limit: .max).oldest
             for hold in open {
                 let id = String(decoding: hold.id, as: UTF8.self)
                 guard let found = score.holds[id], found.amount == hold.amount, found.source == hold.source,

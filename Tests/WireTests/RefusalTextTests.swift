@@ -68,6 +68,20 @@ struct RefusalTextTests {
         #expect(Refusal(.invalidArgument, field: .model, expected: 7).retryAfterMilliseconds == 0)
     }
 
+    @Test(
+        "a wait is told in its two largest units, and never too short",
+        arguments: [
+            (0, "1 s"), (1, "1 s"), (1_000, "1 s"), (1_001, "2 s"), (59_999, "1 min"), (60_001, "1 min 1 s"),
+            (7_200_000, "2 h"), (7_260_000, "2 h 1 min"), (86_399_000, "1 d"),
+            (7_261_000, "2 h 2 min"), (2_678_400_000, "31 d"), (2_500_000_000, "28 d 23 h"),
+            (.max, "106751991167 d 8 h"),
+        ] as [(Int64, String)])
+    func waits(milliseconds: Int64, text: String) {
+        var packer = BytePacker()
+        packer.append(waitingMilliseconds: milliseconds)
+        #expect(packer.view.text == text)
+    }
+
     @Test("errors of the wire have words and a refusal")
     func wireErrors() {
         let errors: [WireError] = [

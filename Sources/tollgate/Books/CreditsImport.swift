@@ -78,7 +78,8 @@ struct CreditsImport: AsyncParsableCommand {
                 throw CommandFailure.negative("nothing was given")
             }
         }
-        if !output.isJSON, confirm != nil || yes { Console.out(preview.text + "\n") }
+        // The rows that cannot be given are named by the outcome.
+        if !output.isJSON, confirm != nil || yes { Console.out(preview.summary + "\n") }
         let outcome = try await Outcome(
             file, preview, by: by, client: server.client, results: try results.map { try ResultsFile($0) })
         var object = outcome.json
@@ -237,21 +238,26 @@ extension CreditsImport {
             ]
         }
 
+        /// What the rows that can be given come to.
+        var summary: String {
+            facts(
+                [
+                    ("Total Users", Figures.grouped(users.count)), ("Rows", Figures.grouped(rows)),
+                    ("Total Credits", Figures.money(credits, places: 9) + " credits"),
+                    (
+                        "Cost",
+                        "$" + Figures.money(picodollars, places: 12) + " (at the value of a credit)"
+                    ),
+                    ("Digest", digest),
+                ], indent: "")
+        }
+
+        /// The same, and the rows that cannot be given.
         var text: String {
-            var lines = [
-                facts(
-                    [
-                        ("Total Users", Figures.grouped(users.count)), ("Rows", Figures.grouped(rows)),
-                        ("Total Credits", Figures.money(credits, places: 9) + " credits"),
-                        (
-                            "Cost",
-                            "$" + Figures.money(picodollars, places: 12) + " (at the value of a credit)"
-                        ),
-                        ("Digest", digest),
-                    ], indent: "")
-            ]
+            var lines = [summary]
             if badCount > 0 {
-                lines.append("\n✗ \(Figures.grouped(badCount)) rows cannot be given:")
+                lines.append(
+                    "\n✗ \(badCount == 1 ? "1 row" : "\(Figures.grouped(badCount)) rows") cannot be given:")
                 lines += bad.prefix(20).map(Self.line)
                 if badCount > 20 { lines.append("  … and \(Figures.grouped(badCount - 20)) more") }
             }

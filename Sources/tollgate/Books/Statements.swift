@@ -79,11 +79,17 @@ struct Transactions: AsyncParsableCommand {
             ], indent: "")
         for row in try answer.field("transactions").array() {
             var reference = try Self.act(row)
-            if try row.optional("model") != nil {
+            if let model = try row.optional("model"), try !model.string().isEmpty {
                 let tokens = try row.field("metadata").shown("tokens")
                 reference =
                     "\(try row.shown("provider")) \(try row.shown("model")), \(tokens) tokens,"
                     + " \(try row.shown("request_id"))"
+            }
+            if try row.optional("orphan")?.bool() ?? false {
+                reference += " · the hold's lease ended, and no report had come"
+            }
+            if try row.optional("corrects_orphan")?.bool() ?? false {
+                reference += " · after the lease of its hold was charged"
             }
             table.add([
                 try row.shown("created_at"), try row.shown("user_id"), try row.shown("transaction_type"),
