@@ -238,6 +238,7 @@ extension Gateway {
         let wanted = journal.durableLSN
         let deadline = ContinuousClock.now + timeout
         while history.position.lsn < wanted, ContinuousClock.now < deadline {
+            workers.withLock { $0?.wakeHistory() }
             try await Task.sleep(for: .milliseconds(5))
         }
     }

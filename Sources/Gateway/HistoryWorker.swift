@@ -34,19 +34,30 @@ final class HistoryWorker {
         reader = try gateway.journal.reader(from: gateway.history.position.lsn + 1)
     }
 
-    /// Writes what is durable and not yet in the history, at most one transaction of it. Returns whether
-    /// there was anything.
+    /// What a step came to.
+    enum Progress {
+        /// Nothing was there to write.
+        case idle
+        /// All that was durable is written now.
+        case caughtUp
+        /// The transaction was full, or ended early: there may be more.
+        case wroteSome
+    }
+
+    /// Writes what is durable and not yet in the history, at most one transaction of it.
     ///
     /// - Parameter standsAside: whether the transaction should end early, because the traffic is busy.
-    func step(standsAside: () -> Bool) throws -> Bool {
-        guard let first = try reader.next() else { return false }
+    func step(standsAside: () -> Bool) throws -> Progress {
+        guard let first = try reader.next() else { return .idle }
+        var progress = Progress.wroteSome
         var lastSequences: [Int: UInt64] = [:]
         var failure: (any Error)?
         do {
             try gateway.history.append { (writer) throws(StoreError) in
                 do {
                     return try fill(
-                        &writer, from: first, lastSequences: &lastSequences, standsAside: standsAside)
+                        &writer, from: first, lastSequences: &lastSequences, &progress,
+                        standsAside: standsAside)
                 } catch let error as StoreError {
                     throw error
                 } catch {
@@ -63,14 +74,14 @@ final class HistoryWorker {
             figures.transactions += 1
             figures.rows = Int(gateway.history.position.usageCount + gateway.history.position.creditCount)
         }
-        return true
+        return progress
     }
 
     /// Adds batches until the transaction is large enough or nothing more is durable. Returns the LSN that
     /// is covered.
     private func fill(
         _ writer: inout HistoryWriter, from first: JournalBatch, lastSequences: inout [Int: UInt64],
-        standsAside: () -> Bool
+        _ progress: inout Progress, standsAside: () -> Bool
     ) throws -> UInt64 {
         var batch = first
         var nextLook = Self.rowsBetweenLooks
@@ -82,7 +93,10 @@ final class HistoryWorker {
                 if standsAside() { return covered }
                 nextLook = writer.rowCount + Self.rowsBetweenLooks
             }
-            guard let next = try reader.next() else { return covered }
+            guard let next = try reader.next() else {
+                progress = .caughtUp
+                return covered
+            }
             batch = next
         }
     }

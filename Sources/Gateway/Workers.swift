@@ -43,6 +43,12 @@ final class Workers: Sendable {
         threads.withLock { $0 = started }
     }
 
+    /// How long the history waits once it has caught up, unless somebody asks for what is in it.
+    private static let historyPause = Duration.milliseconds(50)
+
+    /// Lets the history follow now.
+    func wakeHistory() { historyWakeup.signal() }
+
     /// How long a stop waits for the history.
     private static let catchUpNanosecondsMax: UInt64 = 3_000_000_000
 
@@ -71,13 +77,17 @@ final class Workers: Sendable {
                 continue
             }
             do {
-                let wrote = try worker.step(standsAside: standsAside)
+                let progress = try worker.step(standsAside: standsAside)
                 backOff = .milliseconds(100)
                 gateway.updateOverload()
                 let letGo = isLast ? false : try retention.step(gateway)
-                if wrote || letGo { continue }
-                if isLast { return }
-                _ = historyWakeup.wait(timeout: .milliseconds(20))
+                if letGo || progress == .wroteSome { continue }
+                if isLast {
+                    if progress == .idle { return }
+                    continue
+                }
+                // What comes meanwhile shares the next transaction, and its sync.
+                _ = historyWakeup.wait(timeout: Self.historyPause)
             } catch StoreError.retryLater(let failure) {
                 gateway.historyFigures.withLock { $0.failures += 1 }
                 gateway.logger.warning("history waits: \(failure.message) (SQLite \(failure.code))")

@@ -80,12 +80,12 @@ struct OutboxStatements: ~Copyable {
 
     init(_ database: Database) throws(StoreError) {
         let event = try Statement(
-            database, .history,
+            cached: database, .history,
             "INSERT INTO events (shard, sequence, part, time, type, subject, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
         )
-        let find = try Statement(database, .history, Self.period)
+        let find = try Statement(cached: database, .history, Self.period)
         let put = try Statement(
-            database, .history, "INSERT OR REPLACE INTO wallet_periods VALUES (?, ?, ?, ?, ?)")
+            cached: database, .history, "INSERT OR REPLACE INTO wallet_periods VALUES (?, ?, ?, ?, ?)")
         self.event = event
         self.find = find
         self.put = put

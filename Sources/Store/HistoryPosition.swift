@@ -94,17 +94,27 @@ extension HistoryPosition {
     func write(
         _ database: Database, since old: HistoryPosition, _ identity: DirectoryIdentity, hashCheck: Int64
     ) throws(StoreError) {
-        try attempt(.history, "recording the position") {
-            try database.execute(
-                sql: "REPLACE INTO position VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
-                arguments: [
-                    Int64(bitPattern: lsn), nextID, usageCount, creditCount, "\(chargeSum)", identity.id,
-                    hashCheck, Int64(check(identity, hashCheck: hashCheck)),
-                ])
-            for shard in eventTimeMax.indices where eventTimeMax[shard] != old.eventTimeMax[shard] {
-                try database.execute(
-                    sql: "REPLACE INTO horizons VALUES (?, ?)", arguments: [shard, eventTimeMax[shard]])
+        try "\(chargeSum)".withView { (sum) throws(StoreError) in
+            try identity.id.withView { (owner) throws(StoreError) in
+                var row = try Statement(
+                    cached: database, .history, "REPLACE INTO position VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)")
+                row.bind(Int64(bitPattern: lsn), at: 1)
+                row.bind(nextID, at: 2)
+                row.bind(usageCount, at: 3)
+                row.bind(creditCount, at: 4)
+                row.bind(text: sum, at: 5)
+                row.bind(text: owner, at: 6)
+                row.bind(hashCheck, at: 7)
+                row.bind(Int64(check(identity, hashCheck: hashCheck)), at: 8)
+                try row.run()
             }
+        }
+        // Nearly every shard has something new in nearly every transaction.
+        var horizon = try Statement(cached: database, .history, "REPLACE INTO horizons VALUES (?, ?)")
+        for shard in eventTimeMax.indices where eventTimeMax[shard] != old.eventTimeMax[shard] {
+            horizon.bind(Int64(shard), at: 1)
+            horizon.bind(eventTimeMax[shard], at: 2)
+            try horizon.run()
         }
     }
 }

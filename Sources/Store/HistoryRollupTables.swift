@@ -99,7 +99,7 @@ enum RollupTables {
     }
 
     static func cover(_ database: Database, _ lastID: Int64) throws(StoreError) {
-        var update = try Statement(database, .history, "UPDATE rollups_cover SET last_id = ?")
+        var update = try Statement(cached: database, .history, "UPDATE rollups_cover SET last_id = ?")
         update.bind(lastID, at: 1)
         try update.run()
     }

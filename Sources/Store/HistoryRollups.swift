@@ -168,7 +168,7 @@ extension RollupBatch {
             if let number { order.append((entry.slot.day, number, index)) }
         }
         order.sort { ($0.day, $0.number) < ($1.day, $1.number) }
-        var upsert = try Statement(database, .history, RollupTables.upsert)
+        var upsert = try Statement(cached: database, .history, RollupTables.upsert)
         for (day, number, index) in order {
             var left = entries[index].sums
             while !left.isWithin(Self.partBound) {
@@ -203,13 +203,13 @@ struct RollupNumbering: ~Copyable {
 
     init(_ database: Database) throws(StoreError) {
         let find = try Statement(
-            database, .history,
+            cached: database, .history,
             """
             SELECT number FROM rollup_names
             WHERE account = ? AND provider = ? AND model = ? AND credential_source = ?
             """)
         let insert = try Statement(
-            database, .history,
+            cached: database, .history,
             """
             INSERT INTO rollup_names (account, provider, model, credential_source) VALUES (?, ?, ?, ?)
             RETURNING number

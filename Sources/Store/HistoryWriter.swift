@@ -35,12 +35,10 @@ public struct HistoryWriter: ~Copyable {
     init(
         _ database: Database, _ position: HistoryPosition, _ hashKey: HashKey, rowsMax: Int
     ) throws(StoreError) {
-        let usage = try Statement(
-            database, .history, Self.insert("usage_rows", HistorySchema.usageColumns.count))
-        let credit = try Statement(
-            database, .history, Self.insert("credit_rows", HistorySchema.creditColumns.count))
-        let parked = try Statement(database, .history, OpenParked.insert)
-        let parkedEnd = try Statement(database, .history, OpenParked.delete)
+        let usage = try Statement(cached: database, .history, Self.insertUsage)
+        let credit = try Statement(cached: database, .history, Self.insertCredit)
+        let parked = try Statement(cached: database, .history, OpenParked.insert)
+        let parkedEnd = try Statement(cached: database, .history, OpenParked.delete)
         let outbox = try OutboxStatements(database)
         self.database = database
         self.position = position
@@ -54,6 +52,9 @@ public struct HistoryWriter: ~Copyable {
         self.parkedEnd = parkedEnd
         self.outbox = outbox
     }
+
+    private static let insertUsage = insert("usage_rows", HistorySchema.usageColumns.count)
+    private static let insertCredit = insert("credit_rows", HistorySchema.creditColumns.count)
 
     private static func insert(_ table: String, _ columnCount: Int) -> String {
         "INSERT INTO \(table) VALUES (" + Array(repeating: "?", count: columnCount).joined(separator: ", ")

@@ -8,7 +8,7 @@ enum Zones {
         _ database: Database, _ ids: ClosedRange<Int64>, recorded: ClosedRange<Int64>
     ) throws(StoreError) {
         var extend = try Statement(
-            database, .history,
+            cached: database, .history,
             """
             UPDATE zones SET last_id = ?1, recorded_min = min(recorded_min, ?2),
                 recorded_max = max(recorded_max, ?3)
@@ -20,7 +20,8 @@ enum Zones {
         extend.bind(Int64(StoreLimits.zoneRows), at: 4)
         try extend.run()
         guard database.changesCount == 0 else { return }
-        var insert = try Statement(database, .history, "INSERT INTO zones VALUES (?, ?, ?, ?)")
+        var insert = try Statement(
+            cached: database, .history, "INSERT INTO zones VALUES (?, ?, ?, ?)")
         insert.bind(ids.lowerBound, at: 1)
         insert.bind(ids.upperBound, at: 2)
         insert.bind(recorded.lowerBound, at: 3)
