@@ -76,14 +76,19 @@ public struct PackCursor: ~Copyable {
         check(bytes.count)
         let source = unsafe bytes.buffer
         let room = unsafe UnsafeMutableRawPointer(next)
-        func lower(at offset: Int) {
-            let word = unsafe source.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-            unsafe room.storeBytes(of: LetterCase.lower(word), toByteOffset: offset, as: UInt64.self)
+        func lower<Word: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(_: Word.Type, at offset: Int)
+        {
+            let word = unsafe UInt64(source.loadUnaligned(fromByteOffset: offset, as: Word.self))
+            unsafe room.storeBytes(
+                of: Word(truncatingIfNeeded: LetterCase.lower(word)), toByteOffset: offset, as: Word.self)
         }
+        // The last word comes in whole, and some of it may have been written already.
         if source.count >= 8 {
-            for offset in stride(from: 0, to: source.count - 8, by: 8) { lower(at: offset) }
-            // The last eight, some of which may have been written already.
-            lower(at: source.count - 8)
+            for offset in stride(from: 0, to: source.count - 8, by: 8) { lower(UInt64.self, at: offset) }
+            lower(UInt64.self, at: source.count - 8)
+        } else if source.count >= 4 {
+            lower(UInt32.self, at: 0)
+            lower(UInt32.self, at: source.count - 4)
         } else {
             for offset in 0..<source.count {
                 let byte = unsafe source[offset]

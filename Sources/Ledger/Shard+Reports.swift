@@ -94,11 +94,13 @@ extension ShardState {
             }
             if entry.orphan != nil, let refusal = giveBackFault(entry) { return .refused(refusal) }
         }
-        staged.append(time: time, entry)
+        // One copy that does not change any more, where each call would be lent one of its own.
+        let decided = entry
+        staged.append(time: time, decided)
         didStage()
-        applyCharge(entry, time: time, eventTime: record.eventTime)
-        var receipt = receipt(for: entry)
-        if entry.orphan != nil { giveBack(entry, holdID: record.holdID, time: time, receipt: &receipt) }
+        applyCharge(decided, time: time, eventTime: record.eventTime)
+        var receipt = receipt(for: decided)
+        if decided.orphan != nil { giveBack(decided, holdID: record.holdID, time: time, receipt: &receipt) }
         if budgetCount > 0 { stageCrossedBudgets(time: time) }
         receipt.tierSlot = tierSlot
         return .receipt(receipt)

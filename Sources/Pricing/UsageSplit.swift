@@ -40,7 +40,7 @@ public struct UsageSplit: Hashable, Sendable {
     public let requests: Int64
 
     /// The leaves of `usage`. O(1), no allocation.
-    @inlinable
+    @inlinable @inline(__always)
     public init(_ usage: Usage) throws(UsageFault) {
         // The bits of all counts together: where that is in range, every count is.
         let union =

@@ -48,7 +48,7 @@ public final class FrameEncoder {
     var bareMessage: UnsafeMutableRawPointer?
 
     /// The longest frame with a receipt: header, call id, and every field at its longest.
-    @usableFromInline static let receiptFrameBytesMax = 256
+    public static let receiptFrameBytesMax = 256
 
     /// The longest frame with a hold but for its id.
     @usableFromInline static let holdFrameBytesMax = 128

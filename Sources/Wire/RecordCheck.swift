@@ -23,6 +23,7 @@ extension UsageRecord {
     /// What `found` and `expected` hold: for a text that is missing or too long its length and the
     /// longest allowed, for one that is not UTF-8 the offset of the byte at fault and 0, for a number
     /// its value and its limit. O(bytes of text).
+    @inline(__always)
     public func firstFault(for use: RecordUse) -> Refusal? {
         let idBytesMin = use == .report ? 1 : 0
         if let fault = textFault(requestID, .requestID, idBytesMin, WireLimits.idBytesMax) { return fault }
