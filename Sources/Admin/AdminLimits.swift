@@ -70,6 +70,8 @@ public enum AdminLimits {
     public static let findingsMax = 1_000
     /// How long a question about a receipt waits for the history to catch up.
     public static let receiptWait = Duration.seconds(2)
+    /// How long a statement waits for what was reported a moment ago.
+    public static let latestWait = Duration.milliseconds(25)
     /// When a promo grant ends that was made without saying so.
     public static let promoDays: Int64 = 90
 }

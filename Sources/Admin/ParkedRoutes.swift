@@ -93,9 +93,14 @@ extension AdminDesk {
     }
 
     /// Lets the history hold what was reported before, so that nothing is missed that somebody was told of.
-    func catchUp() async throws(RequestProblem) {
+    func catchUp() async throws(RequestProblem) { try await waitForHistory(AdminLimits.receiptWait) }
+
+    /// Lets the history follow now, and waits a moment for it: a history that is far behind is shown as it is.
+    func lookForLatest() async throws(RequestProblem) { try await waitForHistory(AdminLimits.latestWait) }
+
+    private func waitForHistory(_ timeout: Duration) async throws(RequestProblem) {
         do {
-            try await gateway.waitForHistory(timeout: AdminLimits.receiptWait)
+            try await gateway.waitForHistory(timeout: timeout)
         } catch {
             throw .notReady(["the server is stopping"])
         }

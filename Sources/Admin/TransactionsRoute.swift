@@ -27,6 +27,7 @@ extension AdminDesk {
         ])
         let filter = try Self.filter(request)
         if let account = try request.account() { _ = try await summary(of: account) }
+        try await lookForLatest()
         let gateway = gateway
         let page = try await reading { () throws(AdministrationError) in try gateway.transactions(filter) }
         let rules = RuleNames(gateway.priceBook.rules)

@@ -6,6 +6,7 @@
 
 import Bytes
 import Ledger
+import Pricing
 import Store
 
 /// Reads every entry in its order.
@@ -40,7 +41,7 @@ struct EntryWalk {
             }
             try journal.forEachChunk { chunk, firstLSN, segment in
                 try chunk.forEachEntry(firstLSN) { entry, lsn, shard, sequence, time in
-                    let entry = AuditedEntry(
+                    let entry = try AuditedEntry(
                         entry, lsn: lsn, shard: shard, sequence: sequence, time: time.microseconds)
                     guard entry.lsn <= position.lsn else { return try hand(entry, Source(segment: segment)) }
                     guard let row = try rows.peek(), row.entry.lsn == entry.lsn else {

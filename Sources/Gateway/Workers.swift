@@ -43,8 +43,9 @@ final class Workers: Sendable {
         threads.withLock { $0 = started }
     }
 
-    /// How long the history waits once it has caught up, unless somebody asks for what is in it.
-    private static let historyPause = Duration.milliseconds(50)
+    /// How long the history waits once it has caught up, unless somebody asks for what is in it: every account of a
+    /// transaction has a page of sums to be written, however few its rows are.
+    private static let historyPause = Duration.seconds(1)
 
     /// Lets the history follow now.
     func wakeHistory() { historyWakeup.signal() }
