@@ -150,7 +150,7 @@ final class FrameConnection: ChannelInboundHandler, ChannelOutboundHandler {
     /// Handles the whole frames at the front of `received`, and keeps the rest. The first `earlierCount` bytes
     /// have been here since `unhandledSince`.
     private func handle(_ received: inout ByteBuffer, earlierCount: Int) {
-        answers.output.reserve(answerBytesUsual + FrameEncoder.receiptFrameBytesMax)
+        answers.output.reserve(max(answerBytesUsual, FrameEncoder.receiptFrameBytesMax))
         let callsMax = max(server.limits.inFlightMax - inFlight, 0)
         let isRefusing = server.memory.rung >= .refusesCalls
         let outcome = unsafe received.withUnsafeReadableBytes { bytes in

@@ -37,7 +37,8 @@ struct UsageTests {
                 "/api/v1/usage/summary?group_by=month,credential_source&\(Self.today)")
             #expect(try all.at("groups", "0", "credential_source") == "platform")
             #expect(try all.at("groups", "0", "requests") == 4)
-            let none = try await served.get("/api/v1/usage/summary?account=nobody")
+            try await served.open("idle", amount: "1")
+            let none = try await served.get("/api/v1/usage/summary?account=idle")
             #expect(try none.at("total", "requests") == 0)
         }
     }

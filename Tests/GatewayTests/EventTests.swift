@@ -87,6 +87,7 @@ struct EventTests {
         hold.leaseMilliseconds = 1
         _ = await gateway.hold(hold)
         while gateway.figures().holds.open > 0 { try await Task.sleep(for: .milliseconds(5)) }
+        try await gateway.waitForHistory()
         _ = try gateway.endParked(
             ParkedOrder(.discard, reason: "test", actor: "ada"), requestID: Array("a".utf8), organisation: nil
         )
