@@ -311,8 +311,7 @@ actor MixedOrganisation {
             sequence: receipt.sequence, charge: receipt.charge, state: receipt.state)
         reports.append(report)
         if reports.count > 4_000 { reports.removeFirst(2_000) }
-        score.wallets[wallet]?.charged += receipt.charge
-        score.move(wallet, by: receipt.givenBack - receipt.charge, to: receipt.balance, report.id)
+        score.charge(wallet, receipt, correcting: orphan, report.id)
         if report.onInsufficient == .refuse, receipt.charge > 0, let found = score.wallets[wallet],
             !found.isUnlimited,
             found.balance - score.held(wallet) + found.overdraft < 0
@@ -706,7 +705,6 @@ actor MixedOrganisation {
                 score.outcomes[id] = ScoredOutcome(
                     sequence: receipt.sequence, charge: receipt.charge, state: receipt.state)
                 let wallet = score.payer(report.account)
-                score.wallets[wallet]?.charged += receipt.charge
                 if isDiscard {
                     if receipt.charge != 0 { score.problem("\(id): discarded for \(receipt.charge)") }
                 } else {
@@ -714,7 +712,7 @@ actor MixedOrganisation {
                     if receipt.orphanCharge != orphan?.orphanCharge ?? 0 {
                         score.problem("\(id): settled as \(receipt) after \(String(describing: orphan))")
                     }
-                    score.move(wallet, by: receipt.givenBack - receipt.charge, to: receipt.balance, id)
+                    score.charge(wallet, receipt, correcting: orphan, id)
                     score.count(
                         report.account, String(decoding: report.draft.provider, as: UTF8.self),
                         String(decoding: report.draft.model, as: UTF8.self), cost: receipt.charge, tokens: 0,

@@ -38,6 +38,8 @@ struct ScoredHold {
     /// What the end of its lease charges, and the tokens of that.
     var orphanCharge: Int64 = 0
     var orphanTokens: Int64 = 0
+    /// Whose wallet paid that, once it is charged.
+    var payer = ""
 }
 
 /// A budget and what was counted in its window.
@@ -132,6 +134,15 @@ struct MixedScore {
         see(wallet, balance, what)
     }
 
+    /// Takes a charge. What it gives back goes to the wallet that had paid the orphan: its account may have been moved
+    /// to another since.
+    mutating func charge(_ wallet: String, _ receipt: Receipt, correcting orphan: ScoredHold?, _ what: String)
+    {
+        wallets[wallet]?.charged += receipt.charge
+        wallets[orphan?.payer ?? wallet]?.balance += receipt.givenBack
+        move(wallet, by: -receipt.charge, to: receipt.balance, what)
+    }
+
     /// Compares a balance that was answered after grants that were due had ended.
     mutating func see(_ name: String, _ balance: Int64, _ what: String) {
         guard var wallet = wallets[name] else { return problem("\(what): \(name) owns no wallet") }
@@ -162,10 +173,12 @@ struct MixedScore {
         for (id, hold) in holds where hold.expiresAt <= time {
             holds[id] = nil
             guard hold.orphanCharge > 0 else { continue }
-            orphans[id] = hold
+            var orphan = hold
+            orphan.payer = payer(hold.account)
+            orphans[id] = orphan
             orphanCount += 1
-            wallets[payer(hold.account)]?.balance -= hold.orphanCharge
-            wallets[payer(hold.account)]?.charged += hold.orphanCharge
+            wallets[orphan.payer]?.balance -= hold.orphanCharge
+            wallets[orphan.payer]?.charged += hold.orphanCharge
             count(
                 hold.account, hold.provider, hold.model, cost: hold.orphanCharge, tokens: hold.orphanTokens,
                 requests: 1)
