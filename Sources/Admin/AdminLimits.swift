@@ -70,8 +70,10 @@ public enum AdminLimits {
     public static let findingsMax = 1_000
     /// How long a question about a receipt waits for the history to catch up.
     public static let receiptWait = Duration.seconds(2)
-    /// How long a statement waits for what was reported a moment ago.
-    public static let latestWait = Duration.milliseconds(25)
+    /// How long a statement waits for what was reported a moment ago, and how many entries that may be: a history that
+    /// is further behind is shown as it is, at once.
+    public static let latestWait = Duration.milliseconds(250)
+    public static let latestEntriesMax: UInt64 = 5_000
     /// When a promo grant ends that was made without saying so.
     public static let promoDays: Int64 = 90
 }

@@ -95,8 +95,11 @@ extension AdminDesk {
     /// Lets the history hold what was reported before, so that nothing is missed that somebody was told of.
     func catchUp() async throws(RequestProblem) { try await waitForHistory(AdminLimits.receiptWait) }
 
-    /// Lets the history follow now, and waits a moment for it: a history that is far behind is shown as it is.
-    func lookForLatest() async throws(RequestProblem) { try await waitForHistory(AdminLimits.latestWait) }
+    /// Lets the history hold what was reported a moment ago, if that is not much.
+    func lookForLatest() async throws(RequestProblem) {
+        guard gateway.historyLag <= AdminLimits.latestEntriesMax else { return }
+        try await waitForHistory(AdminLimits.latestWait)
+    }
 
     private func waitForHistory(_ timeout: Duration) async throws(RequestProblem) {
         do {

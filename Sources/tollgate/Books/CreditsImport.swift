@@ -343,16 +343,20 @@ extension CreditsImport {
             ]
         }
 
+        private static func allocations(_ count: Int128) -> String {
+            count == 1 ? "1 allocation" : "\(Figures.grouped(count)) allocations"
+        }
+
         var text: String {
             var lines = [
-                "✓ Success: \(Figures.grouped(given)) allocations,"
+                "✓ Success: \(Self.allocations(given)),"
                     + " \(Figures.money(credits, places: 9)) credits"
             ]
             if before > 0 {
                 lines.append("  \(Figures.grouped(before)) were given before, and were not given again")
             }
             if refused > 0 {
-                lines.append("✗ Failed: \(Figures.grouped(refused)) allocations")
+                lines.append("✗ Failed: \(Self.allocations(refused))")
                 lines += failures.prefix(20).map(Preview.line)
                 if refused > 20 { lines.append("  … and \(Figures.grouped(refused - 20)) more") }
             }
