@@ -244,11 +244,7 @@ extension AdminDesk {
         _ requestID: [UInt8], of account: NamedAccount
     ) async throws(RequestProblem) -> (charge: KnownCharge, wallet: [UInt8]) {
         _ = try await summary(of: account)
-        do {
-            try await gateway.waitForHistory(timeout: AdminLimits.receiptWait)
-        } catch {
-            throw .notReady(["the server is stopping"])
-        }
+        try await catchUp()
         let gateway = gateway
         return try await reading { () throws(AdministrationError) in
             try gateway.charge(of: requestID, account: account.path)

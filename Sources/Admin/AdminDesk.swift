@@ -140,6 +140,27 @@ final class AdminDesk: Sendable {
     }
 }
 
+// MARK: - Waiting for the history
+
+extension AdminDesk {
+    /// Lets the history hold what was reported before, so that nothing is missed that somebody was told of.
+    func catchUp() async throws(RequestProblem) { try await waitForHistory(AdminLimits.receiptWait) }
+
+    /// Lets the history hold what was reported a moment ago, if that is not much.
+    func lookForLatest() async throws(RequestProblem) {
+        guard gateway.historyLag <= AdminLimits.latestEntriesMax else { return }
+        try await waitForHistory(AdminLimits.latestWait)
+    }
+
+    private func waitForHistory(_ timeout: Duration) async throws(RequestProblem) {
+        do {
+            try await gateway.waitForHistory(timeout: timeout)
+        } catch {
+            throw .notReady(["the server is stopping"])
+        }
+    }
+}
+
 /// A number of things that may be done at the same time.
 final class Permits: Sendable {
     private let left: Mutex<Int>

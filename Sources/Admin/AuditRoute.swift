@@ -32,11 +32,7 @@ extension AdminDesk {
         }
         if filter.types.isEmpty { filter.types = Self.actTypes }
         if let account = try request.account() { _ = try await summary(of: account) }
-        do {
-            try await gateway.waitForHistory(timeout: AdminLimits.receiptWait)
-        } catch {
-            throw .notReady(["the server is stopping"])
-        }
+        try await catchUp()
         let (gateway, asked, actor) = (gateway, filter, request.parameter("by"))
         let page = try await reading { () throws(AdministrationError) in
             try Self.audit(gateway, asked, by: actor)

@@ -92,23 +92,6 @@ extension AdminDesk {
         return Reply(Self.document(ended.results, order.action))
     }
 
-    /// Lets the history hold what was reported before, so that nothing is missed that somebody was told of.
-    func catchUp() async throws(RequestProblem) { try await waitForHistory(AdminLimits.receiptWait) }
-
-    /// Lets the history hold what was reported a moment ago, if that is not much.
-    func lookForLatest() async throws(RequestProblem) {
-        guard gateway.historyLag <= AdminLimits.latestEntriesMax else { return }
-        try await waitForHistory(AdminLimits.latestWait)
-    }
-
-    private func waitForHistory(_ timeout: Duration) async throws(RequestProblem) {
-        do {
-            try await gateway.waitForHistory(timeout: timeout)
-        } catch {
-            throw .notReady(["the server is stopping"])
-        }
-    }
-
     private func log(_ ended: ParkedResults, _ demand: Demand, _ request: AdminRequest) {
         guard demand.order.action != .preview else { return }
         logger.info(

@@ -16,11 +16,7 @@ extension AdminDesk {
         try request.expectParameters(["organisation"])
         let organisation = request.parameter("organisation").map { Array($0.utf8) }
         if let found = try await explanation(request.place, organisation) { return Reply(found.json) }
-        do {
-            try await gateway.waitForHistory(timeout: AdminLimits.receiptWait)
-        } catch {
-            throw .notReady(["the server is stopping"])
-        }
+        try await catchUp()
         if let found = try await explanation(request.place, organisation) { return Reply(found.json) }
         throw .noReceipt(lag: gateway.historyLag)
     }

@@ -86,7 +86,7 @@ struct EntryWalk {
 }
 
 extension ByteView {
-    /// Hands over each entry of a chunk of the journal that begins with `firstLSN`, as far as it is behind `lsn`.
+    /// Hands over each entry of a chunk of the journal that begins with `firstLSN`, as far as it is behind `start`.
     /// Returns how many the chunk has.
     func forEachEntry(
         _ firstLSN: UInt64, after start: UInt64 = 0,

@@ -53,7 +53,8 @@ final class Workers: Sendable {
     /// How long a stop waits for the history.
     private static let catchUpNanosecondsMax: UInt64 = 3_000_000_000
 
-    private func followHistory(_ worker: HistoryWorker) {
+    private func followHistory(_ first: HistoryWorker) {
+        var worker = first
         var backOff = Duration.milliseconds(100)
         var traffic = LiveTraffic(
             lsn: gateway.journal.durableLSN, nanoseconds: gateway.clock.monotonicNanoseconds())
@@ -94,11 +95,15 @@ final class Workers: Sendable {
                 gateway.logger.warning("history waits: \(failure.message) (SQLite \(failure.code))")
                 gateway.updateOverload()
                 if isLast { return }
-                // The reader has moved on; a new one begins where the history is.
-                _ = historyWakeup.wait(timeout: backOff)
+                // Who waits for the history wakes it again and again, and shortens no pause after a failure.
+                let until = ContinuousClock.now + backOff
+                while ContinuousClock.now < until, !isStopping.load(ordering: .sequentiallyConsistent) {
+                    _ = historyWakeup.wait(timeout: until - .now)
+                }
                 backOff = min(backOff * 2, .seconds(5))
                 do {
-                    return followHistory(try HistoryWorker(gateway))
+                    // The reader has moved on; a new one begins where the history is.
+                    worker = try HistoryWorker(gateway)
                 } catch {
                     return gateway.fail(.journal(error))
                 }
