@@ -127,8 +127,9 @@ struct InProcessLoad: Sendable {
         let progress = CycleProgress()
         gateway.add(progress)
         defer { gateway.remove(progress) }
-        var records = [UsageRecord](repeating: UsageRecord(), count: Self.recordsAtOnce)
-        var prepared = [PreparedReport](repeating: PreparedReport(), count: Self.recordsAtOnce)
+        var records = InlineArray<64, UsageRecord> { _ in UsageRecord() }
+        var prepared = InlineArray<64, PreparedReport> { _ in PreparedReport() }
+        var receipts = InlineArray<64, ReportReceipt>(repeating: ReportReceipt())
         var result = InProcessResult()
         var turns = TurnQueue()
         let started = clock.monotonicNanoseconds()
@@ -140,14 +141,15 @@ struct InProcessLoad: Sendable {
                 for slot in 0..<count {
                     maker.fill(&records[slot], slot: slot, number: UInt64(result.records + first + slot))
                     records[slot].eventTime = eventTime
-                    prepared[slot] = lane.prepare(records[slot])
+                    lane.prepare(records[slot], into: &prepared[slot])
                 }
-                lane.prefetch()
+                for slot in 0..<count { lane.prefetchAccount(prepared[slot]) }
                 for slot in 0..<count {
-                    switch lane.decide(records[slot], prepared[slot]) {
-                    case .receipt(let receipt) where !receipt.duplicate:
-                        result.charged += Int128(receipt.charge)
-                    default: result.failed += 1
+                    let fault = lane.decide(records[slot], prepared[slot], into: &receipts[slot])
+                    if fault != nil || receipts[slot].duplicate {
+                        result.failed += 1
+                    } else {
+                        result.charged += Int128(receipts[slot].charge)
                     }
                 }
                 lane.clearPrepared()
@@ -196,7 +198,7 @@ private final class CycleProgress: DurabilityListener {
 /// Draws records. The texts of a slot are written into a block of memory that stays in the cache, as those of a
 /// read from a socket do.
 @safe
-private final class RecordMaker {
+private struct RecordMaker: ~Copyable {
     private let workload: Workload
     private let bytes: UnsafeMutablePointer<UInt8>
     private let accountPrefixBytes: Int

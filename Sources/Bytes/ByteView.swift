@@ -70,6 +70,36 @@ public struct ByteView: Hashable, @unchecked Sendable {
         unsafe hasher.combine(bytes: buffer)
     }
 
+    /// Eight bytes from `offset` on as a little-endian word; stops the process where they are not there.
+    @inlinable
+    public func word(at offset: Int) -> UInt64 {
+        precondition(offset >= 0 && offset + 8 <= count)
+        return unsafe UInt64(littleEndian: buffer.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    }
+
+    /// The last `count % 8` bytes as the low ones of a word, little-endian; the others are zero.
+    @inlinable @inline(__always)
+    public var tailWord: UInt64 {
+        let bytes = unsafe buffer
+        let rest = count & 7
+        if rest == 0 { return 0 }
+        if count > 8 {
+            // The last eight bytes, shifted so that only the rest remains.
+            let last = unsafe bytes.loadUnaligned(fromByteOffset: count - 8, as: UInt64.self)
+            return UInt64(littleEndian: last) &>> UInt64(8 * (8 - rest))
+        }
+        if rest >= 4 {
+            // Two loads that overlap: where they do, they agree.
+            let low = unsafe bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self)
+            let high = unsafe bytes.loadUnaligned(fromByteOffset: rest - 4, as: UInt32.self)
+            return UInt64(UInt32(littleEndian: low)) | UInt64(UInt32(littleEndian: high))
+                &<< UInt64(8 * (rest - 4))
+        }
+        let middle = rest / 2
+        return unsafe UInt64(bytes[0]) | UInt64(bytes[middle]) &<< UInt64(8 * middle)
+            | UInt64(bytes[rest - 1]) &<< UInt64(8 * (rest - 1))
+    }
+
     /// The first index of `byte`, or nil.
     @inlinable
     public func firstIndex(of byte: UInt8) -> Int? {

@@ -73,39 +73,71 @@ public struct KeyedHasher {
     @inlinable
     public static func hash(_ bytes: ByteView, key: HashKey) -> Hash128 {
         var hasher = KeyedHasher(key: key)
-        let buffer = unsafe bytes.buffer
-        let whole = buffer.count & ~7
-        var offset = 0
-        while offset < whole {
-            hasher.absorb(
-                unsafe UInt64(littleEndian: buffer.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
-            offset += 8
-        }
-        var tail = UInt64(truncatingIfNeeded: buffer.count) &<< 56
-        let rest = buffer.count - offset
-        if rest > 0 && buffer.count >= 8 {
-            // The last eight bytes, less those that were absorbed already.
-            let last = unsafe UInt64(
-                littleEndian: buffer.loadUnaligned(fromByteOffset: buffer.count - 8, as: UInt64.self))
-            tail |= last &>> UInt64(8 * (8 - rest))
-        } else {
-            var shift: UInt64 = 0
-            while offset < buffer.count {
-                tail |= UInt64(unsafe buffer[offset]) &<< shift
-                shift += 8
-                offset += 1
-            }
-        }
-        hasher.absorb(tail)
-        hasher.v2 ^= 0xee
-        hasher.round()
-        hasher.round()
-        hasher.round()
-        let low = hasher.v0 ^ hasher.v1 ^ hasher.v2 ^ hasher.v3
+        hasher.absorb(bytes)
+        let low = hasher.sum
         hasher.v1 ^= 0xdd
         hasher.round()
         hasher.round()
         hasher.round()
-        return Hash128(low: low, high: hasher.v0 ^ hasher.v1 ^ hasher.v2 ^ hasher.v3)
+        return Hash128(low: low, high: hasher.sum)
     }
+
+    /// The low half alone.
+    @inlinable
+    public static func lowHash(_ bytes: ByteView, key: HashKey) -> UInt64 {
+        var hasher = KeyedHasher(key: key)
+        hasher.absorb(bytes)
+        return hasher.sum
+    }
+
+    /// The code that only who has the key can make for these bytes: SipHash-2-4 with 128 bits, the parameters that
+    /// its authors give for message authentication (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012;
+    /// the 128 bits are their reference implementation's). O(bytes).
+    @inlinable
+    public static func code(of bytes: ByteView, key: HashKey) -> Hash128 {
+        var hasher = KeyedHasher(key: key)
+        let buffer = unsafe bytes.buffer
+        var offset = 0
+        while offset + 8 <= buffer.count {
+            hasher.absorbTwice(
+                unsafe UInt64(littleEndian: buffer.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
+            offset += 8
+        }
+        hasher.absorbTwice(UInt64(truncatingIfNeeded: buffer.count) &<< 56 | bytes.tailWord)
+        hasher.v2 ^= 0xee
+        for _ in 0..<4 { hasher.round() }
+        let low = hasher.sum
+        hasher.v1 ^= 0xdd
+        for _ in 0..<4 { hasher.round() }
+        return Hash128(low: low, high: hasher.sum)
+    }
+
+    @inlinable @inline(__always)
+    mutating func absorbTwice(_ word: UInt64) {
+        v3 ^= word
+        round()
+        round()
+        v0 ^= word
+    }
+
+    /// Takes all of a message, and mixes until the first half of the hash is there.
+    @inlinable @inline(__always)
+    mutating func absorb(_ bytes: ByteView) {
+        let buffer = unsafe bytes.buffer
+        let whole = buffer.count & ~7
+        var offset = 0
+        while offset < whole {
+            absorb(
+                unsafe UInt64(littleEndian: buffer.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
+            offset += 8
+        }
+        absorb(UInt64(truncatingIfNeeded: buffer.count) &<< 56 | bytes.tailWord)
+        v2 ^= 0xee
+        round()
+        round()
+        round()
+    }
+
+    @inlinable @inline(__always)
+    var sum: UInt64 { v0 ^ v1 ^ v2 ^ v3 }
 }

@@ -98,11 +98,29 @@ public struct PackCursor: ~Copyable {
         unsafe next += source.count
     }
 
-    /// Appends the length and then the bytes.
+    /// Appends the length and then the bytes; short ones, as names are, a word at a time.
     @inlinable @inline(__always)
     public mutating func append(prefixed bytes: ByteView) {
-        append(UInt64(bytes.count))
-        append(bytes: bytes)
+        let count = bytes.count
+        guard count >= 8, count < 64 else {
+            append(UInt64(count))
+            append(bytes: bytes)
+            return
+        }
+        check(count + 1)
+        unsafe next.pointee = UInt8(truncatingIfNeeded: count)
+        let source = unsafe bytes.buffer
+        let room = unsafe UnsafeMutableRawPointer(next + 1)
+        var offset = 0
+        while offset < count - 8 {
+            let word = unsafe source.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+            unsafe room.storeBytes(of: word, toByteOffset: offset, as: UInt64.self)
+            offset += 8
+        }
+        // The last eight come in whole, and some of them may have been written already.
+        let last = unsafe source.loadUnaligned(fromByteOffset: count - 8, as: UInt64.self)
+        unsafe room.storeBytes(of: last, toByteOffset: count - 8, as: UInt64.self)
+        unsafe next += count + 1
     }
 }
 

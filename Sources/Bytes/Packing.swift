@@ -32,6 +32,9 @@ public struct BytePacker: ~Copyable, @unchecked Sendable {
 
     @inlinable public mutating func clear() { used = 0 }
 
+    /// Where the next byte will be written, for prefetching; it moves when there is no room left.
+    @inlinable public var endAddress: UInt { unsafe UInt(bitPattern: base + used) }
+
     /// Drops everything after the first `newCount` bytes.
     public mutating func truncate(to newCount: Int) {
         precondition(newCount >= 0 && newCount <= count)

@@ -35,16 +35,17 @@ public struct ReportCounts: Sendable {
         refusals[Int(refusal.rawValue)] += 1
     }
 
+    /// Counts a receipt by what it says: it was written just now, and a copy of all of it would wait for that.
     @inline(__always)
-    mutating func count(_ receipt: Receipt, source: CredentialSource) {
-        if receipt.duplicate {
+    mutating func count(duplicate: Bool, state: ReceiptState, charge: Int64, source: CredentialSource) {
+        if duplicate {
             duplicates += 1
             return
         }
-        if receipt.state == .parked { parked += 1 } else { charged += 1 }
+        if state == .parked { parked += 1 } else { charged += 1 }
         switch source {
-        case .platform: platformCharged += Int128(receipt.charge)
-        case .byok: byokCharged += Int128(receipt.charge)
+        case .platform: platformCharged += Int128(charge)
+        case .byok: byokCharged += Int128(charge)
         }
     }
 

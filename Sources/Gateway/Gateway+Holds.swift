@@ -121,17 +121,18 @@ extension Gateway {
     ) -> (decision: ReportDecision, needsHistory: Bool, keys: RecordKeys, mark: AnswerMark) {
         var lane = Lane(self)
         lane.begin()
-        let (decision, prepared) = draft.usage.withRecord(now: now()) { record in
+        var prepared = PreparedReport()
+        let decision = draft.usage.withRecord(now: now()) { record in
             draft.holdID.withView { holdID in
                 draft.requestID.withView { requestID in
-                    var record = record
+                    var record = record.copy()
                     record.holdID = holdID
                     record.requestID = requestID
-                    let prepared = lane.prepare(record)
+                    lane.prepare(record, into: &prepared)
                     if prepared.needsHistory, prepared.fault == nil, case .notAsked = history {
-                        return (ReportDecision.askHistory, prepared)
+                        return ReportDecision.askHistory
                     }
-                    return (lane.decide(record, prepared, history: history), prepared)
+                    return lane.decide(record, prepared, history: history)
                 }
             }
         }
@@ -173,8 +174,9 @@ extension Gateway {
 
 extension Lane {
     /// Sets credit aside, in one go.
-    fileprivate mutating func hold(_ terms: HoldTerms, _ record: UsageRecord) -> HoldDecision {
-        let prepared = prepare(hold: terms, tags: ByteView(), record: record)
+    fileprivate mutating func hold(_ terms: HoldTerms, _ record: borrowing UsageRecord) -> HoldDecision {
+        var prepared = PreparedReport()
+        prepare(hold: terms, tags: ByteView(), record: record, into: &prepared)
         return hold(terms, record, prepared)
     }
 }

@@ -119,9 +119,9 @@ extension Gateway {
     }
 
     private func end(
-        _ row: UsageRow, _ order: ParkedOrder, _ reported: UsageRecord, mark: inout AnswerMark
+        _ row: UsageRow, _ order: ParkedOrder, _ reported: borrowing UsageRecord, mark: inout AnswerMark
     ) -> Result<ParkedAnswer, AdministrationError> {
-        var record = reported
+        var record = reported.copy()
         if let correction = order.correction { record.usage = correction }
         var content = BytePacker(capacity: 1_024)
         RecordContent.append(record, to: &content)
@@ -153,7 +153,7 @@ extension Gateway {
 
     /// What the report's quote had pinned holds for its settlement too.
     private func pinForSettlement(
-        _ record: UsageRecord
+        _ record: borrowing UsageRecord
     ) throws(AdministrationError) -> (pin: PricePin, book: PriceBook) {
         guard let token = verified(record) else { return (.none, priceBook) }
         guard let book = try loadBook(token.catalogueVersion, ruleVersion: token.ruleVersion) else {
@@ -163,7 +163,7 @@ extension Gateway {
     }
 
     private func decide(
-        _ order: ParkedOrder, _ command: ParkedCommand, tier: [UInt8], _ record: UsageRecord,
+        _ order: ParkedOrder, _ command: ParkedCommand, tier: [UInt8], _ record: borrowing UsageRecord,
         _ content: ByteView, _ book: PriceBook, _ pin: PricePin, mark: inout AnswerMark
     ) throws(AdministrationError) -> ParkedAnswer {
         func ask(_ history: HistoryAnswer, _ mark: inout AnswerMark) throws(AccountPath.Fault) -> ParkedAnswer

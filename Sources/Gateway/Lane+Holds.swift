@@ -7,20 +7,22 @@ import Pricing
 extension Lane {
     /// Computes the keys of a hold's request and asks for the lines it will need. The digest is over all
     /// that it says.
-    public mutating func prepare(hold terms: HoldTerms, tags: ByteView, record: UsageRecord) -> PreparedReport
-    {
-        var prepared = place(terms.account, eventTime: record.eventTime)
-        if prepared.fault != nil { return prepared }
+    public mutating func prepare(
+        hold terms: HoldTerms, tags: ByteView, record: borrowing UsageRecord,
+        into prepared: inout PreparedReport
+    ) {
+        place(terms.account, eventTime: record.eventTime, into: &prepared)
+        if prepared.fault != nil { return }
         prepared.keys.hold = ledger.keys.hold(terms.holdID, organisation: prepared.keys.organisation)
         // It will be looked for among the ids, where the end of an earlier one would be.
         prepared.keys.request = prepared.keys.hold
-        ledger.prefetch(prepared.keys)
-        lookAhead(prepared.keys)
+        ledger.prefetch(
+            prepared.keys.organisation, account: prepared.keys.account, request: prepared.keys.request)
         prepared.keys.digest = digest(of: terms, tags: tags, record: record)
-        return prepared
     }
 
-    private mutating func digest(of terms: HoldTerms, tags: ByteView, record: UsageRecord) -> UInt64 {
+    private mutating func digest(of terms: HoldTerms, tags: ByteView, record: borrowing UsageRecord) -> UInt64
+    {
         signing.clear()
         signing.append(prefixed: terms.account)
         signing.append(byte: terms.source.rawValue)
@@ -39,12 +41,13 @@ extension Lane {
     /// The digest of the first request under a hold's id, if this one is the same under another name of its account.
     @inline(never)
     private mutating func sameHold(
-        _ conflict: Refusal, _ terms: HoldTerms, tags: ByteView, record: UsageRecord
+        _ conflict: Refusal, _ terms: HoldTerms, tags: ByteView, record: borrowing UsageRecord
     ) -> UInt64? {
         let first = UInt64(bitPattern: conflict.found)
         for name in ledger.knownNames(of: terms.account) {
             let digest = name.withView { name in
-                var (terms, record) = (terms, record)
+                var terms = terms
+                var record = record.copy()
                 terms.account = name
                 record.account = name
                 return self.digest(of: terms, tags: tags, record: record)
@@ -57,20 +60,27 @@ extension Lane {
     /// Sets credit aside. `record` is the usage to be priced where the terms have no amount; without an event
     /// time it is for now. `tags` are those it was prepared with. Allocates nothing.
     public mutating func hold(
-        _ asked: HoldTerms, _ record: UsageRecord, _ prepared: PreparedReport, tags: ByteView = ByteView()
+        _ asked: HoldTerms, _ record: borrowing UsageRecord, _ prepared: borrowing PreparedReport,
+        tags: ByteView = ByteView()
     ) -> HoldDecision {
         if let fault = prepared.fault { return refused(fault) }
+        return hold(asked, record, prepared.keys, tags: tags)
+    }
+
+    private mutating func hold(
+        _ asked: HoldTerms, _ record: borrowing UsageRecord, _ keys: RecordKeys, tags: ByteView
+    ) -> HoldDecision {
         if let closed = gateway.admissionFault() { return refused(closed) }
         let terms = withOrphanPolicy(asked)
         let decision: HoldDecision
         if record.eventTime.microseconds <= 0, terms.amount == nil {
-            var record = record
+            var record = record.copy()
             record.eventTime = now
             decision = ledger.hold(
-                terms, keys: HoldKeys(prepared.keys), record: record, book: book, now: now, mark: &mark)
+                terms, keys: HoldKeys(keys), record: record, book: book, now: now, mark: &mark)
         } else {
             decision = ledger.hold(
-                terms, keys: HoldKeys(prepared.keys), record: record, book: book, now: now, mark: &mark)
+                terms, keys: HoldKeys(keys), record: record, book: book, now: now, mark: &mark)
         }
         switch decision {
         case .done(let receipt):
@@ -78,18 +88,18 @@ extension Lane {
             return decision
         case .refused(let refusal)
         where refusal.reason == .accountNotFound && gateway.autoOpen(terms.account, now: now, mark: &mark):
-            return hold(asked, record, prepared, tags: tags)
+            return hold(asked, record, keys, tags: tags)
         case .refused(let refusal):
             if refusal.reason == .idempotencyConflict,
                 let first = sameHold(refusal, asked, tags: tags, record: record),
-                first != prepared.keys.digest
+                first != keys.digest
             {
-                var again = prepared
-                again.keys.digest = first
+                var again = keys
+                again.digest = first
                 return hold(asked, record, again, tags: tags)
             }
             let refusal = Self.fault(of: terms.account, insteadOf: refusal)
-            return refused(terms.amount == nil ? explained(refusal, record, prepared.keys) : refusal)
+            return refused(terms.amount == nil ? explained(refusal, record, keys) : refusal)
         }
     }
 
@@ -164,7 +174,9 @@ extension Lane {
     }
 
     /// A refusal for lack of credit says how many output tokens would be covered.
-    mutating func explained(_ refusal: Refusal, _ record: UsageRecord, _ keys: RecordKeys) -> Refusal {
+    mutating func explained(_ refusal: Refusal, _ record: borrowing UsageRecord, _ keys: RecordKeys)
+        -> Refusal
+    {
         guard refusal.reason == .insufficientCredits else { return refusal }
         let noQuote = gateway.quote(
             record, keys, .brief, book: book, now: now, room: &room, mark: &mark)
@@ -185,7 +197,7 @@ extension HoldDecision {
 
 extension Lane {
     /// Whether a prepared record names a hold that memory does not know, neither open nor ended.
-    public func isUnknownHold(_ prepared: PreparedReport) -> Bool {
+    public func isUnknownHold(_ prepared: borrowing PreparedReport) -> Bool {
         prepared.fault == nil && prepared.keys.isAboutHold && !ledger.knowsHold(prepared.keys)
     }
 }

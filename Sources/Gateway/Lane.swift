@@ -8,19 +8,28 @@ import Bytes
 import Ledger
 import Pricing
 
-/// A record on its way: its keys, and where its canonical form stands in the lane.
-public struct PreparedReport: Sendable {
+/// A call on its way: its keys, and where the canonical form of its record stands in the lane. A value to be filled,
+/// and filled again.
+public struct PreparedReport: ~Copyable, Sendable {
+    private let byAddress = LentByAddress()
     public internal(set) var keys = RecordKeys.none
     fileprivate var contentStart = 0
     fileprivate var contentEnd = 0
     /// Why the record goes no further.
-    public internal(set) var fault: Refusal?
+    public var fault: Refusal?
     /// The record is so old that history must be asked about its id first, or `pinned` is to be made.
     public fileprivate(set) var needsHistory = false
     /// What the record's quote has pinned and no book at hand holds.
     public fileprivate(set) var pinned: PinnedVersions?
 
     public init() {}
+
+    mutating func clear() {
+        fault = nil
+        needsHistory = false
+        pinned = nil
+        keys.hold = RecordKeys.none.hold
+    }
 }
 
 /// Takes the reports of one thread through pricing and ledger. Not shared between threads.
@@ -30,9 +39,6 @@ public struct Lane: ~Copyable {
     let gateway: Gateway
     let ledger: Ledger
     private var contents = BytePacker(capacity: 1 << 16)
-    /// The keys of the calls prepared since `clearPrepared`, whose rows `prefetch` asks for.
-    private var ahead: [RecordKeys] = []
-    private var isHoldAhead = false
     var book: PriceBook
     private var bookNumber: UInt64
     var now = Timestamp(microseconds: 0)
@@ -54,7 +60,6 @@ public struct Lane: ~Copyable {
     public init(_ gateway: Gateway) {
         self.gateway = gateway
         ledger = gateway.ledger
-        ahead.reserveCapacity(1_024)
         (book, bookNumber) = gateway.currentBook()
     }
 
@@ -81,82 +86,88 @@ public struct Lane: ~Copyable {
     /// Forgets the canonical forms of records that were decided, to make room for more of the same read.
     public mutating func clearPrepared() {
         contents.clear()
-        ahead.removeAll(keepingCapacity: true)
-        isHoldAhead = false
-    }
-
-    /// Notes a call whose row is to be asked for.
-    @inline(__always)
-    mutating func lookAhead(_ keys: RecordKeys) {
-        ahead.append(keys)
-        if keys.isAboutHold { isHoldAhead = true }
     }
 
     /// Begins to prepare a call: the keys of its account, and whether its event time is one.
     @inline(__always)
-    func place(_ account: ByteView, eventTime: Timestamp) -> PreparedReport {
-        var prepared = PreparedReport()
+    func place(_ account: ByteView, eventTime: Timestamp, into prepared: inout PreparedReport) {
+        prepared.clear()
         do throws(AccountPath.Fault) {
             (prepared.keys.organisation, prepared.keys.account) = try ledger.keys.account(unchecked: account)
         } catch {
             prepared.fault = Refusal(.invalidArgument, field: .account, fault: error)
-            return prepared
+            return
         }
         let latest = now.microseconds + LedgerLimits.eventAheadMax.microseconds
         if eventTime.microseconds > latest {
             prepared.fault = Refusal(
                 .invalidArgument, field: .eventTime, found: eventTime.microseconds, expected: latest)
         }
+    }
+
+    /// `prepare(_:into:)` for one record.
+    public mutating func prepare(_ record: borrowing UsageRecord) -> PreparedReport {
+        var prepared = PreparedReport()
+        prepare(record, into: &prepared)
         return prepared
     }
 
     /// Checks a record whose fields are within their limits, computes its keys and prefetches its slots.
-    public mutating func prepare(_ record: UsageRecord) -> PreparedReport {
-        var prepared = place(record.account, eventTime: record.eventTime)
-        if prepared.fault != nil { return prepared }
+    public mutating func prepare(_ record: borrowing UsageRecord, into prepared: inout PreparedReport) {
+        place(record.account, eventTime: record.eventTime, into: &prepared)
+        if prepared.fault != nil { return }
         let maker = ledger.keys
         prepared.keys.request = maker.request(record.requestID, organisation: prepared.keys.organisation)
         if !record.holdID.isEmpty {
             prepared.keys.hold = maker.hold(record.holdID, organisation: prepared.keys.organisation)
-            ledger.prefetchID(prepared.keys.hold, keys: prepared.keys)
+            ledger.prefetchID(prepared.keys.hold, organisation: prepared.keys.organisation)
         }
-        ledger.prefetch(prepared.keys)
-        lookAhead(prepared.keys)
+        ledger.prefetch(
+            prepared.keys.organisation, account: prepared.keys.account, request: prepared.keys.request)
         prepared.contentStart = contents.count
         RecordContent.append(record, to: &contents)
         prepared.contentEnd = contents.count
         prepared.keys.digest = maker.digest(contents.view[prepared.contentStart..<prepared.contentEnd])
-        prepared.needsHistory = ledger.mayNeedHistory(prepared.keys, eventTime: record.eventTime)
+        prepared.needsHistory = ledger.mayNeedHistory(
+            prepared.keys.organisation, eventTime: record.eventTime)
         if !record.quoteToken.isEmpty {
             prepared.pinned = gateway.missingBook(record, book: book)
             prepared.needsHistory = prepared.needsHistory || prepared.pinned != nil
         }
+    }
+
+    /// `prepare(quote:into:)` for one record.
+    public mutating func prepare(quote record: inout UsageRecord) -> PreparedReport {
+        var prepared = PreparedReport()
+        prepare(quote: &record, into: &prepared)
         return prepared
     }
 
     /// Asks for the lines that a quote will need. What is wrong with its account is said when it is priced. Without
     /// an event time the record is for now.
-    public mutating func prepare(quote record: inout UsageRecord) -> PreparedReport {
-        var prepared = PreparedReport()
+    public mutating func prepare(quote record: inout UsageRecord, into prepared: inout PreparedReport) {
+        prepared.clear()
         if record.eventTime.microseconds <= 0 { record.eventTime = now }
         do {
             (prepared.keys.organisation, prepared.keys.account) = try ledger.keys.account(
                 unchecked: record.account)
-            ledger.prefetchSlots(prepared.keys)
-            lookAhead(prepared.keys)
+            ledger.prefetchSlots(prepared.keys.organisation, account: prepared.keys.account)
         } catch {
             prepared.fault = Refusal(.invalidArgument, field: .account, fault: error)
         }
-        return prepared
     }
 
-    /// Asks for the rows of the calls prepared since `clearPrepared`: their addresses come with what was asked
-    /// for before, so the misses of all of them overlap.
-    public func prefetch() {
-        guard ahead.count > 1 else { return }
-        for index in ahead.indices { ledger.prefetchAccount(ahead[index]) }
-        guard isHoldAhead else { return }
-        for index in ahead.indices where ahead[index].isAboutHold { ledger.prefetchHold(ahead[index]) }
+    /// Asks for the row of a prepared call. Its address comes with what was asked for when it was prepared, so the
+    /// misses of many calls overlap if all are prepared first, and then all asked for here.
+    @inline(__always)
+    public func prefetchAccount(_ prepared: borrowing PreparedReport) {
+        ledger.prefetchAccount(prepared.keys.organisation, account: prepared.keys.account)
+    }
+
+    /// Asks for what a call about a hold needs beside the row of its account, which was asked for.
+    @inline(__always)
+    public func prefetchHold(_ prepared: borrowing PreparedReport) {
+        if prepared.keys.isAboutHold { ledger.prefetchHold(prepared.keys) }
     }
 
     /// Whether any record with an event time from `earliest` on may need history or a book that is not at hand.
@@ -166,13 +177,23 @@ public struct Lane: ~Copyable {
         refersBack || ledger.mayNeedHistory(earliest: earliest)
     }
 
-    /// Decides a prepared record. Allocates nothing.
+    /// Decides a prepared record.
     ///
     /// - Returns: `.askHistory` only for a record that names a hold which memory does not know, and only while
     ///   history was not asked.
     public mutating func decide(
-        _ record: UsageRecord, _ prepared: PreparedReport, history: HistoryAnswer = .notAsked
+        _ record: borrowing UsageRecord, _ prepared: borrowing PreparedReport,
+        history: HistoryAnswer = .notAsked
     ) -> ReportDecision {
+        var receipt = Receipt()
+        return ReportDecision(decide(record, prepared, history: history, into: &receipt), receipt)
+    }
+
+    /// The same in place: returns why there is no receipt; nil if `receipt` is it. Allocates nothing.
+    public mutating func decide(
+        _ record: borrowing UsageRecord, _ prepared: borrowing PreparedReport,
+        history: HistoryAnswer = .notAsked, into receipt: inout Receipt
+    ) -> NoReceipt? {
         if let fault = prepared.fault {
             counts.count(refusal: fault.reason)
             return .refused(fault)
@@ -182,20 +203,23 @@ public struct Lane: ~Copyable {
             return .refused(closed)
         }
         let content = contents.view[prepared.contentStart..<prepared.contentEnd]
-        let decision =
+        let fault =
             record.quoteToken.isEmpty
             ? ledger.report(
                 record, keys: prepared.keys, content: content, book: book, now: now, history: history,
-                mark: &mark)
-            : decidePinned(record, prepared.keys, content, history: history)
-        switch decision {
-        case .receipt(let receipt):
-            counts.count(receipt, source: record.credentialSource ?? .platform)
+                mark: &mark, into: &receipt)
+            : decidePinned(record, prepared.keys, content, history: history, into: &receipt)
+        switch fault {
+        case nil:
+            counts.count(
+                duplicate: receipt.duplicate, state: receipt.state, charge: receipt.charge,
+                source: record.credentialSource ?? .platform)
             if shadow != nil { shadow?.count(record, receipt) }
+            return nil
         case .refused(let refusal)
         where refusal.reason == .accountNotFound && gateway.autoOpen(record.account, now: now, mark: &mark):
             // It is there now, so this comes here once.
-            return decide(record, prepared, history: history)
+            return decide(record, prepared, history: history, into: &receipt)
         case .refused(let refusal):
             let refusal = explained(
                 Self.fault(of: record.account, insteadOf: refusal), record, prepared.keys)
@@ -203,23 +227,23 @@ public struct Lane: ~Copyable {
             return .refused(refusal)
         case .askHistory:
             // Memory does not know the hold: whoever called asks, and decides again.
-            if !record.holdID.isEmpty, case .notAsked = history { return decision }
+            if !record.holdID.isEmpty, case .notAsked = history { return .askHistory }
             // The record left memory between preparing and deciding it: a moment later it is known.
             counts.count(refusal: .overloaded)
             return .refused(Refusal(.overloaded))
         }
-        return decision
     }
 
     /// Decides a record that carries a quote's token.
     @inline(never)
     private mutating func decidePinned(
-        _ record: UsageRecord, _ keys: RecordKeys, _ content: ByteView, history: HistoryAnswer
-    ) -> ReportDecision {
+        _ record: borrowing UsageRecord, _ keys: RecordKeys, _ content: ByteView, history: HistoryAnswer,
+        into receipt: inout Receipt
+    ) -> NoReceipt? {
         let (pin, pinnedBook) = gateway.pin(record, book: book)
         return ledger.report(
             record, keys: keys, content: content, book: pinnedBook, pin: pin, now: now, history: history,
-            mark: &mark)
+            mark: &mark, into: &receipt)
     }
 
     /// The grammar of a path is only looked at when no account was found under it, or when its id met another
@@ -242,7 +266,7 @@ public struct Lane: ~Copyable {
     /// Prices a prepared quote against an account. Returns why it is refused, else the quote is `quoted`. Changes
     /// nothing but what has expired. Allocates nothing.
     public mutating func quote(
-        _ record: UsageRecord, _ prepared: PreparedReport, _ options: QuoteOptions
+        _ record: borrowing UsageRecord, _ prepared: borrowing PreparedReport, _ options: QuoteOptions
     ) -> Refusal? {
         counts.quotes += 1
         if let fault = prepared.fault { return fault }

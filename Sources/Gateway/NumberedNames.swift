@@ -21,7 +21,7 @@ struct NumberedNames {
 
     /// The number of a name, a new one if it is new. O(bytes of the name).
     mutating func number(of name: ByteView) -> Int {
-        let hash = KeyedHasher.hash(name, key: key).low
+        let hash = KeyedHasher.lowHash(name, key: key)
         var mask = slots.count - 1
         var slot = Int(truncatingIfNeeded: hash) & mask
         while slots[slot] != 0 {

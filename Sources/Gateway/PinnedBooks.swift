@@ -72,7 +72,7 @@ extension Gateway {
         if let token = signer.verified(record) { return token }
         guard QuoteToken(record.quoteToken) != nil else { return nil }
         for name in ledger.knownNames(of: record.account) {
-            var other = copy record
+            var other = record.copy()
             let token = name.withView { name in
                 other.account = name
                 return signer.verified(other)

@@ -76,7 +76,7 @@ extension Gateway {
     /// Prices a record against an account. Returns why it is refused; else the quote is in `room`. Changes nothing
     /// but what has expired; the answer waits until the state that it saw is durable. Allocates nothing.
     func quote(
-        _ record: UsageRecord, _ keys: RecordKeys, _ options: QuoteOptions, book: PriceBook,
+        _ record: borrowing UsageRecord, _ keys: RecordKeys, _ options: QuoteOptions, book: PriceBook,
         now: Timestamp, room: inout QuoteRoom, mark: inout AnswerMark,
         noteTier: (ByteView) -> Void = { _ in }
     ) -> Refusal? {
@@ -84,15 +84,14 @@ extension Gateway {
         ledger.quote(
             keys, record: record, book: book, compare: options.contains(.compare), now: now, mark: &mark,
             into: &room.standing, noteTier: noteTier)
-        switch room.standing.pricing {
+        switch room.standing.fault {
         case .refused(let refusal): return refusal
         case .parked(let reason, let field):
             return Refusal(notPriced: reason, field: field, usage: record.usage)
-        case .priced(let priced):
-            guard let steps = room.standing.steps else { preconditionFailure("what is priced has steps") }
-            room.fill(priced, platform: record.credentialSource == .platform, book: book)
+        case nil:
+            room.fill(platform: record.credentialSource == .platform, book: book)
             if !options.contains(.brief) {
-                book.appendLines(of: steps, to: &room.lines)
+                book.appendLines(of: room.standing.steps, record, to: &room.lines)
                 sign(record, now: now, room: &room)
             }
             return nil
@@ -101,7 +100,7 @@ extension Gateway {
 
     /// Gives a quote its token, if it is for now: a token for another time would carry that time's prices
     /// into this one.
-    private func sign(_ record: UsageRecord, now: Timestamp, room: inout QuoteRoom) {
+    private func sign(_ record: borrowing UsageRecord, now: Timestamp, room: inout QuoteRoom) {
         let skew = QuoteToken.skewMicroseconds
         let earliest = now.microseconds - skew
         guard (earliest...now.microseconds + skew).contains(record.eventTime.microseconds) else { return }
@@ -147,17 +146,17 @@ extension Gateway {
 }
 
 extension QuoteRoom {
-    fileprivate mutating func fill(_ priced: PricedUsage, platform: Bool, book: PriceBook) {
+    fileprivate mutating func fill(platform: Bool, book: PriceBook) {
         quote.own = standing.own
-        quote.baseCost = priced.baseCost
+        quote.baseCost = standing.priced.baseCost
         quote.available = standing.available
         let (after, overflow) = standing.available.subtractingReportingOverflow(quote.own.charge)
         quote.availableAfter = overflow ? .min : after
         quote.isUnlimited = standing.unlimited
         quote.isSufficient = standing.unlimited || quote.own.charge == 0 || after >= 0 && !overflow
-        quote.ruleVersion = priced.ruleVersion
+        quote.ruleVersion = standing.priced.ruleVersion
         quote.catalogueVersion = book.catalogueVersion
-        quote.standardTierUsed = priced.standardTierUsed
+        quote.standardTierUsed = standing.priced.standardTierUsed
         quote.details = standing.details
         quote.affordableOutputTokens = standing.unlimited ? nil : standing.details.affordableOutputTokens
         quote.alternative = standing.alternative
@@ -189,7 +188,7 @@ public struct QuoteDraft: Sendable {
     }
 
     /// Lends the record.
-    public func withRecord<Result>(now: Timestamp, _ body: (UsageRecord) -> Result) -> Result {
+    public func withRecord<Result>(now: Timestamp, _ body: (borrowing UsageRecord) -> Result) -> Result {
         account.withView { account in
             provider.withView { provider in
                 model.withView { model in

@@ -123,7 +123,7 @@ struct ShadowLane {
 
     /// Counts a record that was just charged.
     @inline(never)
-    mutating func count(_ record: UsageRecord, _ receipt: ReportReceipt) {
+    mutating func count(_ record: borrowing UsageRecord, _ receipt: ReportReceipt) {
         guard !receipt.duplicate, receipt.state == .charged, let source = record.credentialSource else {
             return
         }
@@ -136,9 +136,10 @@ struct ShadowLane {
         cells[cell].liveFee +=
             Int128(receipt.charge) + Int128(receipt.allowanceUsed) + Int128(receipt.orphanCharge)
             - Int128(receipt.givenBack)
+        var priced = PricedUsage()
         let outcome =
             shadow.repricesBase
-            ? shadow.book.price(record, tierSlot: tierSlot)
+            ? PricingOutcome(shadow.book.price(record, tierSlot: tierSlot, into: &priced), priced)
             : shadow.book.price(
                 baseCost: receipt.baseCost, source: source, providerSlot: providerSlot, tierSlot: tierSlot,
                 at: record.eventTime)

@@ -41,7 +41,7 @@ struct ThresholdWatch {
     mutating func lowered(
         _ wallet: ByteView, balance: Int64, writer: inout HistoryWriter
     ) throws -> [Notice] {
-        let hash = KeyedHasher.hash(wallet, key: key).low
+        let hash = KeyedHasher.lowHash(wallet, key: key)
         if let limit = limits[hash], balance > limit { return [] }
         guard !thresholds.isEmpty, var period = try writer.period(of: wallet) else {
             keep(.min, hash)
@@ -65,7 +65,7 @@ struct ThresholdWatch {
         _ wallet: ByteView, amount: Int64, balance: Int64, time: Timestamp, writer: inout HistoryWriter
     ) throws -> [Notice] {
         guard !thresholds.isEmpty else { return [] }
-        let hash = KeyedHasher.hash(wallet, key: key).low
+        let hash = KeyedHasher.lowHash(wallet, key: key)
         let month = Int64(CalendarMonth(containing: time).count)
         let before = try writer.period(of: wallet)
         var period = WalletPeriod(

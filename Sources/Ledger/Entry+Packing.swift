@@ -23,10 +23,13 @@ extension BytePacker {
     }
 
     mutating func append(_ draw: Draw) {
-        append(draw.grant)
-        append(UInt64(draw.amount))
+        append(bytesMax: 2 * Self.numberBytesMax) { packer in
+            packer.append(draw.grant)
+            packer.append(UInt64(draw.amount))
+        }
     }
 
+    @inline(__always)
     mutating func append(time: Timestamp, _ entry: ChargeEntry) {
         let start = count
         append(bytesMax: Self.bytesMax(entry)) { packer in
@@ -40,6 +43,7 @@ extension BytePacker {
 
     /// What the fields of a charge take at the most: a head, six fixed words and at most twenty-one numbers,
     /// beside the texts.
+    @inline(__always)
     static func bytesMax(_ entry: ChargeEntry) -> Int {
         entry.tier.count + entry.draws.bytes.count + entry.content.count + 80
             + 28 * BytePacker.numberBytesMax

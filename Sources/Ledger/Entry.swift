@@ -76,6 +76,8 @@ public struct Draw: Hashable, Sendable, BitwiseCopyable {
 public struct PackedDraws: Sendable {
     public private(set) var count = 0
     private(set) var bytes = ByteView()
+    /// The first of them, as a value: mostly the only one.
+    private var first = Draw(grant: 0, amount: 0)
 
     public init() {}
 
@@ -83,12 +85,23 @@ public struct PackedDraws: Sendable {
     init(count: Int, bytes: ByteView) {
         self.count = count
         self.bytes = bytes
+        if count == 0 { return }
+        var fields = ByteUnpacker(bytes)
+        first = fields.checkedDraw()
+    }
+
+    /// `bytes` are `count` draws, one at least, and begin with `first`.
+    init(count: Int, bytes: ByteView, first: Draw) {
+        self.count = count
+        self.bytes = bytes
+        self.first = first
     }
 
     /// Calls `body` with each draw, in burn order.
     @inline(__always)
     func forEach<Failure: Error>(_ body: (Draw) throws(Failure) -> Void) throws(Failure) {
         if count == 0 { return }
+        if count == 1 { return try body(first) }
         var fields = ByteUnpacker(bytes)
         for _ in 0..<count { try body(fields.checkedDraw()) }
     }

@@ -68,7 +68,7 @@ struct GrantUse {
         self.model = model
     }
 
-    init(_ record: UsageRecord) { self.init(provider: record.provider, model: record.model) }
+    init(_ record: borrowing UsageRecord) { self.init(provider: record.provider, model: record.model) }
 
     /// Whether a packed filter lets it through. O(names in the filter).
     func passes(_ filter: [UInt8]) -> Bool {

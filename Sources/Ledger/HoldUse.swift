@@ -10,7 +10,7 @@ import Bytes
 import Pricing
 
 /// What a hold is for. The views point into the bytes it was read from.
-struct HoldUse {
+struct HoldUse: ~Copyable {
     /// Provider and model; with an orphan charge the usage that it stands for.
     var record = UsageRecord()
     /// What the usage of an orphan charge was priced by, and its cost in picodollars.
@@ -24,7 +24,7 @@ struct HoldUse {
     init() {}
 
     /// What only names what it is for.
-    init(names record: UsageRecord) {
+    init(names record: borrowing UsageRecord) {
         self.record.provider = record.provider
         self.record.model = record.model
     }
@@ -72,8 +72,8 @@ struct HoldUse {
 
 extension UsageRecord {
     /// What it would be if nothing came out.
-    var inputOnly: UsageRecord {
-        var input = self
+    borrowing func inputOnly() -> UsageRecord {
+        var input = copy()
         input.usage.outputTokens = 0
         input.usage.reasoningTokens = 0
         input.usage.outputAudioTokens = 0
@@ -82,7 +82,7 @@ extension UsageRecord {
     }
 
     /// What an estimate says of itself alone: when, what, how much, on which tier.
-    var estimate: UsageRecord {
+    borrowing func estimate() -> UsageRecord {
         var estimate = UsageRecord()
         estimate.eventTime = eventTime
         estimate.provider = provider

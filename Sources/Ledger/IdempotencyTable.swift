@@ -126,6 +126,15 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         unsafe tollgate_prefetch(line(Self.bucket(of: hash, count: bucketCount)))
     }
 
+    /// Asks for the row that the next outcome will be written to.
+    @inline(__always)
+    func prefetchNext() {
+        let position = ringPosition(count)
+        let chunk = position / Self.rowsPerChunk
+        guard unsafe chunk < chunks.count, let rows = unsafe chunks[chunk] else { return }
+        unsafe tollgate_prefetch(rows + position % Self.rowsPerChunk)
+    }
+
     @inline(__always)
     private func line(_ bucket: Int) -> UnsafeMutablePointer<UInt32> {
         unsafe slots + bucket * Self.slotsPerBucket

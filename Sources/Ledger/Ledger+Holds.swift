@@ -47,7 +47,8 @@ extension Ledger {
     /// Sets credit aside. `record` is the usage to be priced, with its event time, where the terms have no
     /// amount. `mark` is moved on to what the answer waits for.
     public func hold(
-        _ terms: HoldTerms, keys holdKeys: HoldKeys, record: UsageRecord, book: PriceBook, now: Timestamp,
+        _ terms: HoldTerms, keys holdKeys: HoldKeys, record: borrowing UsageRecord, book: PriceBook,
+        now: Timestamp,
         mark: inout AnswerMark
     ) -> HoldDecision {
         let number = shard(of: holdKeys.organisation)

@@ -62,8 +62,8 @@ public final class Ledger: Sendable {
 
     /// Asks the processor for the cache lines that a report will need.
     @inline(__always)
-    public func prefetch(_ keys: RecordKeys) {
-        let number = shard(of: keys.organisation)
+    public func prefetch(_ organisation: Hash128, account: Hash128, request: Hash128) {
+        let number = shard(of: organisation)
         let accounts = lookahead[number].accountSlots.load(ordering: .relaxed)
         let accountMask = lookahead[number].accountMask.load(ordering: .relaxed)
         let ids = lookahead[number].idSlots.load(ordering: .relaxed)
@@ -71,16 +71,16 @@ public final class Ledger: Sendable {
         unsafe tollgate_prefetch(
             UnsafeRawPointer(
                 bitPattern: accounts + 8
-                    * UInt(bitPattern: Int(truncatingIfNeeded: keys.account.low) & accountMask)))
-        let bucket = IdempotencyTable.bucket(of: keys.request.low, count: idBuckets)
+                    * UInt(bitPattern: Int(truncatingIfNeeded: account.low) & accountMask)))
+        let bucket = IdempotencyTable.bucket(of: request.low, count: idBuckets)
         unsafe tollgate_prefetch(UnsafeRawPointer(bitPattern: ids + 64 * UInt(bitPattern: bucket)))
         shards.prefetch(number)
     }
 
     /// Asks for the line of another id of the same organisation: that of the hold that a record settles.
     @inline(__always)
-    public func prefetchID(_ key: Hash128, keys: RecordKeys) {
-        let number = shard(of: keys.organisation)
+    public func prefetchID(_ key: Hash128, organisation: Hash128) {
+        let number = shard(of: organisation)
         let ids = lookahead[number].idSlots.load(ordering: .relaxed)
         let bucket = IdempotencyTable.bucket(
             of: key.low, count: lookahead[number].idBuckets.load(ordering: .relaxed))
@@ -89,21 +89,22 @@ public final class Ledger: Sendable {
 
     /// Asks for the cache lines that a quote will need: those of a report without its id.
     @inline(__always)
-    public func prefetchSlots(_ keys: RecordKeys) {
-        let number = shard(of: keys.organisation)
+    public func prefetchSlots(_ organisation: Hash128, account: Hash128) {
+        let number = shard(of: organisation)
         let accounts = lookahead[number].accountSlots.load(ordering: .relaxed)
         let mask = lookahead[number].accountMask.load(ordering: .relaxed)
         unsafe tollgate_prefetch(
             UnsafeRawPointer(
                 bitPattern: accounts + 8
-                    * UInt(bitPattern: Int(truncatingIfNeeded: keys.account.low) & mask)))
+                    * UInt(bitPattern: Int(truncatingIfNeeded: account.low) & mask)))
         shards.prefetch(number)
     }
 
-    /// Asks for the account's row, whose place is in the lines that `prefetch` asked for.
+    /// Asks for the account's row, whose place is in the lines that `prefetch` asked for, and for the lines that will
+    /// be written.
     @inline(__always)
-    public func prefetchAccount(_ keys: RecordKeys) {
-        shards[shard(of: keys.organisation)].state.withLock { $0.prefetchAccount(keys.account) }
+    public func prefetchAccount(_ organisation: Hash128, account: Hash128) {
+        shards[shard(of: organisation)].state.withLock { $0.prefetchAccount(account) }
     }
 
     /// Asks for what a hold or its settlement needs beside that, whose place is in the account's row.
@@ -114,8 +115,8 @@ public final class Ledger: Sendable {
 
     /// Whether a record may be older than what is remembered, so that history should be asked first.
     @inline(__always)
-    public func mayNeedHistory(_ keys: RecordKeys, eventTime: Timestamp) -> Bool {
-        eventTime.microseconds <= lookahead[shard(of: keys.organisation)].horizon.load(ordering: .relaxed)
+    public func mayNeedHistory(_ organisation: Hash128, eventTime: Timestamp) -> Bool {
+        eventTime.microseconds <= lookahead[shard(of: organisation)].horizon.load(ordering: .relaxed)
     }
 
     /// Whether history should be asked about any record of such an event time, whatever its organisation.
@@ -124,19 +125,22 @@ public final class Ledger: Sendable {
         eventTime.microseconds <= lookahead.latestHorizon.load(ordering: .relaxed)
     }
 
-    /// Decides a report and applies it. `mark` is moved on to what the answer waits for.
+    /// Decides a report and applies it. `mark` is moved on to what the answer waits for. Returns why there is no
+    /// receipt; nil if `receipt` is it.
     ///
     /// - Parameter pin: what the record's quote token comes to, for one that carries a token; `book` is then
     ///   the one that holds what was pinned.
     public func report(
-        _ record: UsageRecord, keys: RecordKeys, content: ByteView, book: PriceBook, pin: PricePin = .none,
-        now: Timestamp, history: HistoryAnswer = .notAsked, mark: inout AnswerMark
-    ) -> ReportDecision {
+        _ record: borrowing UsageRecord, keys: RecordKeys, content: ByteView, book: PriceBook,
+        pin: PricePin = .none, now: Timestamp, history: HistoryAnswer = .notAsked, mark: inout AnswerMark,
+        into receipt: inout Receipt
+    ) -> NoReceipt? {
         let number = shard(of: keys.organisation)
         return shards[number].state.withLock { state in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
             let answer = state.report(
-                record, keys: keys, content: content, book: book, pin: pin, now: now, history: history)
+                record, keys: keys, content: content, book: book, pin: pin, now: now, history: history,
+                into: &receipt)
             mark.include(state)
             lookahead.update(number, state)
             return answer
@@ -254,7 +258,8 @@ public final class Ledger: Sendable {
     /// Prices a record against an account, and says what the account has for it. `noteTier` is lent the name of
     /// its tier.
     public func quote(
-        _ keys: RecordKeys, record: UsageRecord, book: PriceBook, compare: Bool = false, now: Timestamp,
+        _ keys: RecordKeys, record: borrowing UsageRecord, book: PriceBook, compare: Bool = false,
+        now: Timestamp,
         mark: inout AnswerMark, into standing: inout QuoteStanding,
         noteTier: (ByteView) -> Void = { _ in }
     ) {

@@ -29,12 +29,12 @@ public enum RecordContent {
     private static let maskMax: UInt64 = (1 << 24) - 1
 
     /// Appends the canonical form. The counts must be within 0...`Usage.countMax`.
-    public static func append(_ record: UsageRecord, to packer: inout BytePacker) {
+    public static func append(_ record: borrowing UsageRecord, to packer: inout BytePacker) {
         packer.append(bytesMax: bytesMax(record)) { packer in append(record, to: &packer) }
     }
 
     /// What the canonical form of a record takes at the most.
-    private static func bytesMax(_ record: UsageRecord) -> Int {
+    private static func bytesMax(_ record: borrowing UsageRecord) -> Int {
         let names = record.account.count + record.requestID.count + record.provider.count + record.model.count
         let optional =
             record.serviceTier.count + record.requestedProvider.count + record.requestedModel.count
@@ -45,7 +45,7 @@ public enum RecordContent {
     }
 
     @inline(__always)
-    private static func append(_ record: UsageRecord, to packer: inout PackCursor) {
+    private static func append(_ record: borrowing UsageRecord, to packer: inout PackCursor) {
         packer.append(record.eventTime.microseconds)
         packer.append(prefixed: record.account)
         packer.append(prefixed: record.requestID)
@@ -58,7 +58,10 @@ public enum RecordContent {
         packer.append(prefixed: record.model)
         let mask = mask(of: record)
         packer.append(mask)
-        appendCounts(record.usage, mask: mask, to: &packer)
+        append(record.usage.inputTokens, to: &packer)
+        append(record.usage.outputTokens, to: &packer)
+        append(record.usage.cacheReadTokens, to: &packer)
+        if mask & rareCounts != 0 { appendRareCounts(record.usage, to: &packer) }
         if mask & ~0xffff == 0 { return }
         if !record.serviceTier.isEmpty { packer.append(prefixed: record.serviceTier) }
         if !record.requestedProvider.isEmpty { packer.append(prefixed: record.requestedProvider) }
@@ -150,12 +153,27 @@ public enum RecordContent {
     }
 
     @inline(__always)
-    private static func mask(of record: UsageRecord) -> UInt64 {
+    private static func mask(of record: borrowing UsageRecord) -> UInt64 {
+        var mask: UInt64 = record.usage.inputTokens != 0 ? 1 << 0 : 0
+        if record.usage.outputTokens != 0 { mask |= 1 << 1 }
+        if record.usage.cacheReadTokens != 0 { mask |= 1 << 2 }
+        return isPlain(record) ? mask : mask | rareMask(of: record)
+    }
+
+    /// Whether a record has nothing but what most have.
+    @inline(__always)
+    private static func isPlain(_ record: borrowing UsageRecord) -> Bool {
+        let texts =
+            record.serviceTier.count | record.requestedProvider.count | record.requestedModel.count
+            | record.requestedServiceTier.count | record.holdID.count | record.quoteToken.count
+            | record.tags.count
+        return texts == 0 && record.usage.rareUnion == 0 && record.providerReportedCost == nil
+    }
+
+    @inline(never)
+    private static func rareMask(of record: borrowing UsageRecord) -> UInt64 {
         let usage = record.usage
         var mask: UInt64 = 0
-        if usage.inputTokens != 0 { mask |= 1 << 0 }
-        if usage.outputTokens != 0 { mask |= 1 << 1 }
-        if usage.cacheReadTokens != 0 { mask |= 1 << 2 }
         if usage.cacheWrite5mTokens != 0 { mask |= 1 << 3 }
         if usage.cacheWrite1hTokens != 0 { mask |= 1 << 4 }
         if usage.inputAudioTokens != 0 { mask |= 1 << 5 }
@@ -182,12 +200,8 @@ public enum RecordContent {
 
     private static let rareCounts: UInt64 = 0xfff8
 
-    @inline(__always)
-    private static func appendCounts(_ usage: Usage, mask: UInt64, to packer: inout PackCursor) {
-        append(usage.inputTokens, to: &packer)
-        append(usage.outputTokens, to: &packer)
-        append(usage.cacheReadTokens, to: &packer)
-        if mask & rareCounts == 0 { return }
+    @inline(never)
+    private static func appendRareCounts(_ usage: Usage, to packer: inout PackCursor) {
         append(usage.cacheWrite5mTokens, to: &packer)
         append(usage.cacheWrite1hTokens, to: &packer)
         append(usage.inputAudioTokens, to: &packer)

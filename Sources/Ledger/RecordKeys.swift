@@ -69,6 +69,6 @@ public struct KeyMaker: Sendable {
     /// The digest that tells the same content from other content.
     @inline(__always)
     public func digest(_ content: ByteView) -> UInt64 {
-        KeyedHasher.hash(content, key: HashKey(first: ~secret.first, second: secret.second)).low
+        KeyedHasher.lowHash(content, key: HashKey(first: ~secret.first, second: secret.second))
     }
 }

@@ -11,6 +11,7 @@ extension ShardState {
         self.time = time
     }
 
+    @inline(__always)
     mutating func applyCharge(_ entry: ChargeEntry, time: Timestamp, eventTime: Timestamp) {
         takeCharge(entry, time: time)
         if budgetCount > 0 { countInBudgets(entry, time: time) }

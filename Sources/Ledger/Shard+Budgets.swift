@@ -277,7 +277,7 @@ extension ShardState {
 
     /// The hashes of a record's names where budgets ask for them. What was held before the first that does has
     /// none, and counts only for those that ask for nothing.
-    func budgetNames(_ record: UsageRecord) -> (provider: UInt64, model: UInt64) {
+    func budgetNames(_ record: borrowing UsageRecord) -> (provider: UInt64, model: UInt64) {
         filteredBudgets == 0 ? (0, 0) : (keys.name(record.provider), keys.name(record.model))
     }
 

@@ -29,7 +29,7 @@ public struct HoldKeys: Hashable, Sendable {
 extension ShardState {
     /// Sets credit aside. O(depth of the path + grants drawn), O(log n) in the open holds of the shard.
     mutating func hold(
-        _ terms: HoldTerms, keys: HoldKeys, record: UsageRecord,
+        _ terms: HoldTerms, keys: HoldKeys, record: borrowing UsageRecord,
         book: PriceBook, now: Timestamp, openMax: Int
     ) -> HoldDecision {
         let time = entryTime(now)
@@ -127,7 +127,7 @@ extension ShardState {
             (entry.provider, entry.model) = (share.provider, share.model)
         }
         let orphan = orphanTerms(
-            orphanPolicy, amount: amount, record: terms.amount == nil ? record : nil, of: wallet,
+            orphanPolicy, amount: amount, record: record, hasUsage: terms.amount == nil, of: wallet,
             tier: tier(standing.tier), book: book)
         entry.orphan = orphanPolicy
         entry.orphanCharge = orphan.charge
@@ -347,7 +347,7 @@ extension ShardState {
 
     /// What a report of `record` would take from the wallet now. It spends no allowance.
     private func heldCharge(
-        _ record: UsageRecord, of wallet: UInt32, tier: ByteView, book: PriceBook
+        _ record: borrowing UsageRecord, of wallet: UInt32, tier: ByteView, book: PriceBook
     ) -> HeldCharge {
         switch book.price(record, tier: tier) {
         case .refused(let refusal): return .refused(refusal)
@@ -360,10 +360,11 @@ extension ShardState {
 
     /// The least that a clipped hold keeps: what the input alone would be charged.
     private func leastHeld(
-        _ terms: HoldTerms, _ record: UsageRecord, of wallet: UInt32, tier: ByteView, book: PriceBook
+        _ terms: HoldTerms, _ record: borrowing UsageRecord, of wallet: UInt32, tier: ByteView,
+        book: PriceBook
     ) -> Int64 {
         guard terms.amount == nil else { return 1 }
-        switch heldCharge(record.inputOnly, of: wallet, tier: tier, book: book) {
+        switch heldCharge(record.inputOnly(), of: wallet, tier: tier, book: book) {
         case .amount(let charge): return max(charge, 1)
         // What prices as a whole and not without its output has no input cost to be told apart.
         case .refused: return .max
@@ -375,9 +376,10 @@ extension ShardState {
     /// Decides a report that names a hold: releases it and charges the usage, in one step.
     @inline(never)
     mutating func settle(
-        _ record: UsageRecord, _ entry: inout ChargeEntry, hold key: Hash128, book: PriceBook, pin: PricePin,
-        now: Timestamp, history: HistoryAnswer
-    ) -> ReportDecision {
+        _ record: borrowing UsageRecord, _ entry: inout ChargeEntry, hold key: Hash128, book: PriceBook,
+        pin: PricePin,
+        now: Timestamp, history: HistoryAnswer, into receipt: inout Receipt
+    ) -> NoReceipt? {
         let time = entryTime(now)
         expireHolds(until: time)
         if let number = holds.find(key) {
@@ -407,13 +409,16 @@ extension ShardState {
             }
             if let refusal = linkOrphan(past, hold: key, record, &entry) { return .refused(refusal) }
         }
-        return decide(
-            record, &entry, pricing: price(record, tier: entry.tier, book: book, pin: pin), time: time)
+        return decide(record, &entry, book: book, pin: pin, time: time, into: &receipt)
     }
 
     @inline(__always)
-    func price(_ record: UsageRecord, tier: ByteView, book: PriceBook, pin: PricePin) -> PricingOutcome {
+    func price(
+        _ record: borrowing UsageRecord, tier: ByteView, book: PriceBook, pin: PricePin,
+        into priced: inout PricedUsage
+    ) -> Unpriced? {
         record.quoteToken.isEmpty
-            ? book.price(record, tier: tier) : book.price(record, tier: tier, pin: pin)
+            ? book.price(record, tier: tier, into: &priced)
+            : book.price(record, tier: tier, pin: pin, into: &priced)
     }
 }

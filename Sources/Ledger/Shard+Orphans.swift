@@ -12,31 +12,32 @@ import Pricing
 
 extension ShardState {
     /// What the end of a hold's lease would charge.
-    struct OrphanTerms {
+    struct OrphanTerms: ~Copyable {
         var charge: Int64 = 0
         var use = HoldUse()
     }
 
     /// Fixes what the end of the lease charges, at most `amount`; of a usage that was priced the policy says which
-    /// part counts.
+    /// part counts. `hasUsage` says whether `record` is one.
     func orphanTerms(
-        _ policy: OrphanPolicy, amount: Int64, record: UsageRecord?, of wallet: UInt32, tier: ByteView,
+        _ policy: OrphanPolicy, amount: Int64, record: borrowing UsageRecord, hasUsage: Bool,
+        of wallet: UInt32, tier: ByteView,
         book: PriceBook
     ) -> OrphanTerms {
         var terms = OrphanTerms()
-        guard let record else {
+        guard hasUsage else {
             if policy == .fullHold { terms.charge = amount }
             return terms
         }
         terms.use = HoldUse(names: record)
         if policy == .release { return terms }
-        let counted = policy == .inputOnly ? record.inputOnly : record
+        let counted = policy == .inputOnly ? record.inputOnly() : record.copy()
         // What prices as a whole and not without its output has no input cost to be told apart.
         guard case .priced(let priced) = book.price(counted, tier: tier) else { return terms }
         let cost = quotedCharge(priced, of: wallet, at: record.eventTime).charge
         terms.charge = policy == .fullHold ? amount : min(cost, amount)
         guard terms.charge > 0 else { return terms }
-        terms.use.record = counted.estimate
+        terms.use.record = counted.estimate()
         terms.use.tier = tier
         terms.use.ruleNumber = priced.ruleNumber
         terms.use.ruleVersion = priced.ruleVersion
@@ -141,7 +142,7 @@ extension ShardState {
 
     /// Links a late report to what its hold's orphan was charged. Returns why it may not.
     func linkOrphan(
-        _ past: RememberedHold, hold key: Hash128, _ record: UsageRecord, _ entry: inout ChargeEntry
+        _ past: RememberedHold, hold key: Hash128, _ record: borrowing UsageRecord, _ entry: inout ChargeEntry
     ) -> Refusal? {
         guard let orphan = past.orphan else { return nil }
         guard orphan.account == entry.account else { return Refusal(.holdNotFound, field: .account) }

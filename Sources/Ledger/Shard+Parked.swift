@@ -64,7 +64,8 @@ extension ShardState {
     ///   - record: the record, with other counts where it is corrected.
     ///   - content: its canonical form.
     mutating func endParked(
-        _ action: ParkedAction, _ command: ParkedCommand, record: UsageRecord, account hash: Hash128,
+        _ action: ParkedAction, _ command: ParkedCommand, record: borrowing UsageRecord,
+        account hash: Hash128,
         content: ByteView, book: PriceBook, pin: PricePin, now: Timestamp, history: HistoryAnswer
     ) -> ParkedAnswer {
         var first = ids.find(command.key)
@@ -125,7 +126,7 @@ extension ShardState {
     }
 
     private mutating func stage(
-        _ end: ParkedEndEntry, kind: EntryKind, record: UsageRecord, time: Timestamp
+        _ end: ParkedEndEntry, kind: EntryKind, record: borrowing UsageRecord, time: Timestamp
     ) -> ParkedAnswer {
         staged.append(time: time, end, kind: kind)
         didStage()
@@ -189,7 +190,7 @@ extension ShardState {
 extension Ledger {
     /// Decides what becomes of a parked record and applies it. `mark` is moved on to what the answer waits for.
     public func endParked(
-        _ action: ParkedAction, _ command: ParkedCommand, record: UsageRecord, content: ByteView,
+        _ action: ParkedAction, _ command: ParkedCommand, record: borrowing UsageRecord, content: ByteView,
         book: PriceBook, pin: PricePin, now: Timestamp, history: HistoryAnswer = .notAsked,
         mark: inout AnswerMark
     ) throws(AccountPath.Fault) -> ParkedAnswer {

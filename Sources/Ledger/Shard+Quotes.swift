@@ -17,10 +17,12 @@ public struct QuotedCharge: Hashable, Sendable {
 /// A quote against an account's standing. Amounts are in nanocredits. A value to be filled, and filled again: it is
 /// passed through the middle a million times a second.
 public struct QuoteStanding: Sendable {
-    public internal(set) var pricing = PricingOutcome.refused(Refusal(.accountNotFound, field: .account))
-    /// How it was priced, and what the wallet and the allowance pay for; nil steps where it has no price.
+    /// Why there is no quote; nil if there is one.
+    public internal(set) var fault: Unpriced?
+    public internal(set) var priced = PricedUsage()
+    /// How it was priced, and what the wallet and the allowance pay for.
     public internal(set) var details = QuoteDetails()
-    public internal(set) var steps: PricingSteps?
+    public internal(set) var steps = PricingSteps()
     /// What would be taken from the wallet; zeros where it has no price.
     public internal(set) var own = QuotedCharge()
     /// The same under the other credential source, where it was asked for and has a price.
@@ -34,7 +36,7 @@ public struct QuoteStanding: Sendable {
 extension ShardState {
     /// Prices a record as a report of it would be priced now. A refusal if there is no such account.
     mutating func quoteStanding(
-        _ hash: Hash128, record: UsageRecord, book: PriceBook, compare: Bool, now: Timestamp,
+        _ hash: Hash128, record: borrowing UsageRecord, book: PriceBook, compare: Bool, now: Timestamp,
         into answer: inout QuoteStanding, noteTier: (ByteView) -> Void
     ) {
         answer.own = QuotedCharge()
@@ -42,7 +44,7 @@ extension ShardState {
         guard let account = find(hash) ?? moved(record.account), case let standing = standing(of: account),
             let wallet = standing.wallet
         else {
-            answer.pricing = .refused(Refusal(.accountNotFound, field: .account))
+            answer.fault = .refused(Refusal(.accountNotFound, field: .account))
             return
         }
         endExpiredGrants(of: wallet, time: entryTime(now))
@@ -51,29 +53,30 @@ extension ShardState {
         answer.unlimited = accounts[wallet].unlimited
         let tier = tier(standing.tier)
         noteTier(tier)
-        answer.pricing = book.quote(record, tier: tier, details: &answer.details, steps: &answer.steps)
+        answer.fault = book.quote(
+            record, tier: tier, into: &answer.priced, details: &answer.details, steps: &answer.steps)
         if standing.status != .active {
-            answer.pricing = .refused(
+            answer.fault = .refused(
                 Refusal(standing.status == .closed ? .accountClosed : .accountSuspended, field: .account))
         }
-        guard case .priced(let priced) = answer.pricing, let steps = answer.steps else { return }
-        answer.own = quotedCharge(priced, of: wallet, at: record.eventTime)
+        if answer.fault != nil { return }
+        answer.own = quotedCharge(answer.priced, of: wallet, at: record.eventTime)
         if budgetCount > 0 {
             let names = budgetNames(record)
             let share = BudgetShare(
                 cost: answer.own.charge, tokens: record.usage.inputTokens + record.usage.outputTokens,
                 requests: 1, provider: names.provider, model: names.model)
             if let fault = budgetFault(share, of: account, time: entryTime(now)) {
-                answer.pricing = .refused(fault)
+                answer.fault = .refused(fault)
                 return
             }
         }
         // What the allowance pays needs no credit, so in debt it is all that there is.
         let spendable = max(0, answer.available).addingReportingOverflow(answer.own.allowanceLeft)
         answer.details.affordableOutputTokens = book.affordableOutput(
-            steps, available: spendable.overflow ? .max : spendable.partialValue)
+            answer.steps, of: record, available: spendable.overflow ? .max : spendable.partialValue)
         guard compare else { return }
-        var other = record
+        var other = record.copy()
         other.credentialSource = record.credentialSource == .byok ? .platform : .byok
         if case .priced(let priced) = book.price(other, tier: tier) {
             answer.alternative = quotedCharge(priced, of: wallet, at: record.eventTime)

@@ -12,6 +12,25 @@ public enum ReportDecision: Sendable {
     case askHistory
 }
 
+/// Why a report has no receipt.
+public enum NoReceipt: Sendable {
+    /// See `ReportDecision`.
+    case refused(Refusal)
+    case askHistory
+}
+
+extension ReportDecision {
+    /// What came of a report whose receipt was to be written to `receipt`.
+    @inlinable
+    public init(_ fault: NoReceipt?, _ receipt: Receipt) {
+        switch fault {
+        case nil: self = .receipt(receipt)
+        case .refused(let refusal): self = .refused(refusal)
+        case .askHistory: self = .askHistory
+        }
+    }
+}
+
 /// What history said about an id, and about a hold, that memory no longer holds.
 public enum HistoryAnswer: Sendable {
     /// History was not asked.
@@ -25,15 +44,19 @@ public enum HistoryAnswer: Sendable {
 extension ShardState {
     /// Decides a report, stages its entry and applies it. O(1) but for the wallet's grants drawn and
     /// the depth of the path; allocates nothing.
+    ///
+    /// - Returns: why there is no receipt; nil if `receipt` is it.
     mutating func report(
-        _ record: UsageRecord, keys: RecordKeys, content: ByteView, book: PriceBook, pin: PricePin,
-        now: Timestamp, history: HistoryAnswer
-    ) -> ReportDecision {
-        if let first = ids.find(keys.request) { return repeated(first, keys: keys, record, content) }
+        _ record: borrowing UsageRecord, keys: RecordKeys, content: ByteView, book: PriceBook, pin: PricePin,
+        now: Timestamp, history: HistoryAnswer, into receipt: inout Receipt
+    ) -> NoReceipt? {
+        if let first = ids.find(keys.request) {
+            return repeated(first, keys: keys, record, content, into: &receipt)
+        }
         switch history {
         case .notAsked: if record.eventTime <= horizon { return .askHistory }
         case .neverSeen, .holdEnded: break
-        case .seen(let first): return repeated(first, keys: keys, record, content)
+        case .seen(let first): return repeated(first, keys: keys, record, content, into: &receipt)
         }
         guard ids.count < idsMax || makeRoomForID() else { return .refused(Refusal(.overloaded)) }
 
@@ -63,18 +86,19 @@ extension ShardState {
         entry.tier = tier(standing.tier)
         if !record.holdID.isEmpty {
             return settle(
-                record, &entry, hold: keys.hold, book: book, pin: pin, now: now, history: history)
+                record, &entry, hold: keys.hold, book: book, pin: pin, now: now, history: history,
+                into: &receipt)
         }
-        return decide(
-            record, &entry, pricing: price(record, tier: entry.tier, book: book, pin: pin),
-            time: entryTime(now))
+        return decide(record, &entry, book: book, pin: pin, time: entryTime(now), into: &receipt)
     }
 
+    /// Prices the record of an entry, and charges or parks it.
     mutating func decide(
-        _ record: UsageRecord, _ entry: inout ChargeEntry, pricing: PricingOutcome, time: Timestamp
-    ) -> ReportDecision {
-        var tierSlot: UInt8 = 0
-        switch pricing {
+        _ record: borrowing UsageRecord, _ entry: inout ChargeEntry, book: PriceBook, pin: PricePin,
+        time: Timestamp, into receipt: inout Receipt
+    ) -> NoReceipt? {
+        var priced = PricedUsage()
+        switch price(record, tier: entry.tier, book: book, pin: pin, into: &priced) {
         case .refused(let refusal):
             return .refused(refusal)
         case .parked(let reason, _):
@@ -82,8 +106,8 @@ extension ShardState {
             entry.state = .parked
             entry.parkedReason = reason
             entry.balanceAfter = accounts[entry.wallet].balance
-        case .priced(let priced):
-            tierSlot = priced.tierSlot
+            priced.tierSlot = 0
+        case nil:
             endExpiredGrants(of: entry.wallet, time: time)
             if record.onInsufficient == .refuse { expireHolds(until: time) }
             if let orphan = entry.orphan { entry.orphan = self.standing(orphan) }
@@ -94,21 +118,20 @@ extension ShardState {
             }
             if entry.orphan != nil, let refusal = giveBackFault(entry) { return .refused(refusal) }
         }
-        // One copy that does not change any more, where each call would be lent one of its own.
-        let decided = entry
-        staged.append(time: time, decided)
+        staged.append(time: time, entry)
         didStage()
-        applyCharge(decided, time: time, eventTime: record.eventTime)
-        var receipt = receipt(for: decided)
-        if decided.orphan != nil { giveBack(decided, holdID: record.holdID, time: time, receipt: &receipt) }
+        applyCharge(entry, time: time, eventTime: record.eventTime)
+        fill(&receipt, for: entry)
+        receipt.tierSlot = priced.tierSlot
+        if entry.orphan != nil { giveBack(entry, holdID: record.holdID, time: time, receipt: &receipt) }
         if budgetCount > 0 { stageCrossedBudgets(time: time) }
-        receipt.tierSlot = tierSlot
-        return .receipt(receipt)
+        return nil
     }
 
     /// Fixes the amounts of a priced report: the allowance, the charge, what each grant pays.
     mutating func decideCharge(
-        _ entry: inout ChargeEntry, priced: PricedUsage, record: UsageRecord, onInsufficient: OnInsufficient
+        _ entry: inout ChargeEntry, priced: PricedUsage, record: borrowing UsageRecord,
+        onInsufficient: OnInsufficient
     ) -> Refusal? {
         entry.baseCost = priced.baseCost
         entry.fee = priced.fee
@@ -151,6 +174,7 @@ extension ShardState {
         drawn.clear()
         var owed = charge
         var count = 0
+        var first = Draw(grant: 0, amount: 0)
         var next = firstGrant(of: wallet)
         while owed > 0, let grant = next {
             if grant.hasFilter, let use, !pays(grant, for: use) {
@@ -158,12 +182,14 @@ extension ShardState {
                 continue
             }
             let amount = min(owed, grant.remaining)
-            drawn.append(Draw(grant: grant.id, amount: amount))
+            let draw = Draw(grant: grant.id, amount: amount)
+            if count == 0 { first = draw }
+            drawn.append(draw)
             count += 1
             owed -= amount
             next = self.grant(after: grant)
         }
-        return PackedDraws(count: count, bytes: drawn.view)
+        return count == 0 ? PackedDraws() : PackedDraws(count: count, bytes: drawn.view, first: first)
     }
 
     /// What remains of a rule's free allowance for a month. A month before the one before the newest has
@@ -183,15 +209,16 @@ extension ShardState {
     }
 
     private func repeated(
-        _ first: RememberedOutcome, keys: RecordKeys, _ record: UsageRecord, _ content: ByteView
-    ) -> ReportDecision {
+        _ first: RememberedOutcome, keys: RecordKeys, _ record: borrowing UsageRecord, _ content: ByteView,
+        into receipt: inout Receipt
+    ) -> NoReceipt? {
         guard first.digest == keys.digest || isSame(first.digest, content, of: record.account) else {
             return .refused(
                 Refusal(
                     .idempotencyConflict, field: .requestID, found: Int64(bitPattern: first.digest),
                     expected: Int64(bitPattern: keys.digest)))
         }
-        var receipt = Receipt()
+        receipt = Receipt()
         receipt.duplicate = true
         receipt.state = first.state
         receipt.sequence = first.sequence
@@ -202,11 +229,22 @@ extension ShardState {
             receipt.balance = accounts[wallet].balance
             receipt.inDebt = receipt.balance < 0
         }
-        return .receipt(receipt)
+        return nil
     }
 
     func receipt(for entry: ChargeEntry) -> Receipt {
         var receipt = Receipt()
+        fill(&receipt, for: entry)
+        return receipt
+    }
+
+    /// Writes every field of a receipt.
+    @inline(__always)
+    private func fill(_ receipt: inout Receipt, for entry: ChargeEntry) {
+        receipt.duplicate = false
+        receipt.tierSlot = 0
+        receipt.orphanCharge = 0
+        receipt.givenBack = 0
         receipt.state = entry.state
         receipt.parkedReason = entry.parkedReason
         receipt.sequence = sequence
@@ -220,7 +258,6 @@ extension ShardState {
         receipt.standardTierUsed = entry.standardTierUsed
         receipt.holdReleased = entry.hold == nil ? nil : entry.holdReleased
         receipt.holdExpired = entry.holdExpired
-        return receipt
     }
 
     /// Forgets the oldest ids that history holds, so that one more fits. False when history is so far

@@ -223,6 +223,8 @@ struct ShardState: ~Copyable, Sendable {
     /// Asks for the row that the index names first for a hash; it need not be the right one.
     @inline(__always)
     func prefetchAccount(_ hash: Hash128) {
+        ids.prefetchNext()
+        unsafe tollgate_prefetch(UnsafeRawPointer(bitPattern: staged.endAddress))
         guard let number = index.find(hash, matches: { _ in true }) else { return }
         let row = unsafe UnsafeRawPointer(accounts.address(of: number))
         unsafe tollgate_prefetch(row)

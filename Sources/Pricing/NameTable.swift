@@ -102,18 +102,7 @@ struct NameTable: Sendable {
 
     /// The last 1 to 7 bytes of `name` as a word in lower case, padded with zeros.
     @inline(__always)
-    private static func lastWord(_ name: ByteView) -> UInt64 {
-        let buffer = unsafe name.buffer
-        let rest = name.count & 7
-        if name.count > 8 {
-            // The last eight bytes, shifted so that only the rest remains.
-            let bytes = unsafe buffer.loadUnaligned(fromByteOffset: name.count - 8, as: UInt64.self)
-            return lowercased(UInt64(littleEndian: bytes) >> UInt64(8 * (8 - rest)))
-        }
-        var word: UInt64 = 0
-        for index in 0..<rest { unsafe word |= UInt64(buffer[index]) << UInt64(8 * index) }
-        return lowercased(word)
-    }
+    private static func lastWord(_ name: ByteView) -> UInt64 { lowercased(name.tailWord) }
 
     /// Sets the bit 0x20 in each byte that is `A` to `Z`.
     ///

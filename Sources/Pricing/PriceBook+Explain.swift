@@ -11,7 +11,8 @@ extension PriceBook {
     /// whose rates apply, the event's unless a quote pinned another. O(models): for people, not for
     /// traffic.
     public func explain(
-        _ record: UsageRecord, tier: ByteView, ruleVersion: UInt32? = nil, at instant: Timestamp? = nil
+        _ record: borrowing UsageRecord, tier: ByteView, ruleVersion: UInt32? = nil,
+        at instant: Timestamp? = nil
     ) -> Explanation {
         guard let source = record.credentialSource else {
             return .refused(Refusal(.invalidArgument, field: .credentialSource))
@@ -78,7 +79,8 @@ extension PriceBook {
     }
 
     private func explainedRule(
-        _ kind: RuleKind, _ record: UsageRecord, tier: String, ruleVersion: UInt32?, at instant: Timestamp
+        _ kind: RuleKind, _ record: borrowing UsageRecord, tier: String, ruleVersion: UInt32?,
+        at instant: Timestamp
     ) -> Result<ExplainedRule, Refusal> {
         let provider = record.provider.text.asciiLowercased
         let names = [provider, catalogue.originalProvider(of: provider)].compactMap { $0 }

@@ -32,13 +32,14 @@ public struct QuoteDetails: Sendable {
 /// What the steps of pricing a record found: indices into the tables of the book that priced it, and nothing to
 /// anybody else.
 public struct PricingSteps: Sendable {
-    var base: Int64
-    var split: UsageSplit
+    var base: Int64 = 0
     /// The units that were used, as bits.
-    var units: UInt16
-    var price: Int
-    var row: Int
-    var markup: Int
+    var units: UInt16 = 0
+    var price = 0
+    var row = 0
+    var markup = 0
+
+    public init() {}
 }
 
 /// What may be asked of a quote beside the price.
@@ -57,27 +58,26 @@ extension PriceBook {
     /// Whether a charge or quote that names this rule version can be computed from this book. O(log versions).
     public func holds(ruleVersion: UInt32) -> Bool { tables.pinnedVersion(ruleVersion) != nil }
 
-    /// Prices `record` as `price` does, and says how. What does not have a price leaves `steps` nil.
+    /// Prices `record` as `price` does, and says how. Returns why it has no price; then neither `steps` nor
+    /// `details` are about it.
     ///
     /// `affordableOutput` says the rest of the details. No allocation; O(bytes of the names).
     public func quote(
-        _ record: borrowing UsageRecord, tier: ByteView, details: inout QuoteDetails,
-        steps: inout PricingSteps?
-    ) -> PricingOutcome {
-        steps = nil
-        let outcome = price(record, tier: tier) { steps = $0 }
-        guard case .priced(let priced) = outcome, let found = steps else { return outcome }
-        let markup = tables.markups[found.markup]
+        _ record: borrowing UsageRecord, tier: ByteView, into priced: inout PricedUsage,
+        details: inout QuoteDetails, steps: inout PricingSteps
+    ) -> Unpriced? {
+        if let fault = price(record, tier: tier, into: &priced, steps: &steps) { return fault }
+        let markup = tables.markups[steps.markup]
         details.affordableOutputTokens = nil
         details.effect = markup.effect
         details.minCharge = markup.minCharge
         details.minChargeBinds =
-            found.base > 0 && markup.minCharge > 0 && priced.fee == markup.minCharge
-            && markup.isBelowMinimum(base: found.base, at: creditValue)
+            steps.base > 0 && markup.minCharge > 0 && priced.fee == markup.minCharge
+            && markup.isBelowMinimum(base: steps.base, at: creditValue)
         details.inputTokensAbove = tables.threshold(
-            price: found.price, inputTokens: record.usage.inputTokens)
-        details.isOffPeak = tables.isOffPeak(price: found.price, at: record.eventTime)
-        return outcome
+            price: steps.price, inputTokens: record.usage.inputTokens)
+        details.isOffPeak = tables.isOffPeak(price: steps.price, at: record.eventTime)
+        return nil
     }
 
     /// The details for an account of `tier`; nil for a record without a price.
@@ -86,17 +86,18 @@ extension PriceBook {
     public func quoteDetails(
         _ record: borrowing UsageRecord, tier: ByteView, available: Int64
     ) -> QuoteDetails? {
-        var details = QuoteDetails()
-        var steps: PricingSteps?
-        _ = quote(record, tier: tier, details: &details, steps: &steps)
-        guard let steps else { return nil }
-        details.affordableOutputTokens = affordableOutput(steps, available: available)
+        var (details, steps, priced) = (QuoteDetails(), PricingSteps(), PricedUsage())
+        if quote(record, tier: tier, into: &priced, details: &details, steps: &steps) != nil { return nil }
+        details.affordableOutputTokens = affordableOutput(steps, of: record, available: available)
         return details
     }
 
-    /// Appends every leaf that was used, in the order of the units: at most `UsageUnit.count`.
-    public func appendLines(of steps: PricingSteps, to lines: inout [QuoteLine]) {
-        append(steps.split, row: steps.row, units: steps.units, to: &lines)
+    /// Appends every leaf of the record that was used, in the order of the units: at most `UsageUnit.count`.
+    public func appendLines(
+        of steps: PricingSteps, _ record: borrowing UsageRecord, to lines: inout [QuoteLine]
+    ) {
+        guard let split = UsageSplit(ifConsistent: record.usage) else { return }
+        append(split, row: steps.row, units: steps.units, to: &lines)
     }
 
     func append(_ split: UsageSplit, row: Int, units: UInt16, to lines: inout [QuoteLine]) {
@@ -113,9 +114,12 @@ extension PriceBook {
 
     /// The most output tokens, at most `Usage.countMax`, whose fee `available` covers, at the record's input; nil
     /// where output costs nothing more.
-    public func affordableOutput(_ steps: PricingSteps, available: Int64) -> UInt64? {
-        affordableOutput(
-            steps.split, row: steps.row, base: steps.base, markup: tables.markups[steps.markup],
+    public func affordableOutput(
+        _ steps: PricingSteps, of record: borrowing UsageRecord, available: Int64
+    ) -> UInt64? {
+        guard let split = UsageSplit(ifConsistent: record.usage) else { return nil }
+        return affordableOutput(
+            split, row: steps.row, base: steps.base, markup: tables.markups[steps.markup],
             available: available)
     }
 

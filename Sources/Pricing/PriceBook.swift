@@ -34,7 +34,7 @@ public final class PriceBook: Sendable {
     /// does not fit at this value of a credit. O(models + rules); some tens of milliseconds for thousands.
     public init(catalogue: Catalogue, rules: RuleBook, creditValue: CreditValue) throws(PricingError) {
         try catalogue.check()
-        var compiler = PriceCompiler(catalogue: catalogue, rules: rules, creditValue: creditValue)
+        let compiler = PriceCompiler(catalogue: catalogue, rules: rules, creditValue: creditValue)
         tables = try compiler.compile()
         catalogueVersion = catalogue.version
         self.creditValue = creditValue
@@ -51,14 +51,24 @@ public final class PriceBook: Sendable {
     ///
     /// No allocation; O(bytes of the names).
     public func price(_ record: borrowing UsageRecord, tier: ByteView) -> PricingOutcome {
-        price(record, tier: tier) { _ in }
+        var priced = PricedUsage()
+        return PricingOutcome(price(record, tier: tier, into: &priced), priced)
     }
 
-    /// The same, and tells `note` what the steps found, if it has a price.
+    /// The same in place: returns why the record has no price; nil if `priced` is it.
+    public func price(
+        _ record: borrowing UsageRecord, tier: ByteView, into priced: inout PricedUsage
+    ) -> Unpriced? {
+        var steps = PricingSteps()
+        return price(record, tier: tier, into: &priced, steps: &steps)
+    }
+
+    /// The same, and says what the steps found, if it has a price.
     @inline(__always)
     func price(
-        _ record: borrowing UsageRecord, tier: ByteView, note: (PricingSteps) -> Void
-    ) -> PricingOutcome {
+        _ record: borrowing UsageRecord, tier: ByteView, into priced: inout PricedUsage,
+        steps: inout PricingSteps
+    ) -> Unpriced? {
         guard let source = record.credentialSource else {
             return .refused(Refusal(.invalidArgument, field: .credentialSource))
         }
@@ -66,20 +76,25 @@ public final class PriceBook: Sendable {
         let tierSlot = Int(tables.tiers.value(of: tier) ?? 0)
         let outcome = tables.ruleOutcome(
             source, tierSlot: tierSlot, provider: provider, at: record.eventTime)
+        priced.tierSlot = UInt8(tierSlot)
         return price(
-            record, provider: provider, tierSlot: UInt8(tierSlot), outcome: outcome, at: record.eventTime,
-            note: note)
+            record, provider: provider, outcome: outcome, at: record.eventTime, into: &priced, steps: &steps)
     }
 
     /// The same for a tier by its place in this book, as `tierNames` has them.
-    public func price(_ record: borrowing UsageRecord, tierSlot: UInt8) -> PricingOutcome {
+    public func price(
+        _ record: borrowing UsageRecord, tierSlot: UInt8, into priced: inout PricedUsage
+    ) -> Unpriced? {
         guard let source = record.credentialSource else {
             return .refused(Refusal(.invalidArgument, field: .credentialSource))
         }
         let provider = Int(tables.providers.value(of: record.provider) ?? 0)
         let outcome = tables.ruleOutcome(
             source, tierSlot: Int(tierSlot), provider: provider, at: record.eventTime)
-        return price(record, provider: provider, tierSlot: tierSlot, outcome: outcome, at: record.eventTime)
+        priced.tierSlot = tierSlot
+        var steps = PricingSteps()
+        return price(
+            record, provider: provider, outcome: outcome, at: record.eventTime, into: &priced, steps: &steps)
     }
 
     /// What `record` costs under a rule version that a quote pinned, at the rates effective at `instant`.
@@ -87,40 +102,35 @@ public final class PriceBook: Sendable {
     /// Refused with `NO_PRICING_RULE` if the book does not hold the version or it is for another
     /// provider, and with `CREDENTIAL_MISMATCH` if it is of the other kind.
     public func price(
-        _ record: borrowing UsageRecord, ruleVersion: UInt32, at instant: Timestamp
-    ) -> PricingOutcome {
+        _ record: borrowing UsageRecord, ruleVersion: UInt32, at instant: Timestamp,
+        into priced: inout PricedUsage
+    ) -> Unpriced? {
         guard let source = record.credentialSource else {
             return .refused(Refusal(.invalidArgument, field: .credentialSource))
         }
         let provider = Int(tables.providers.value(of: record.provider) ?? 0)
         let outcome = tables.pinnedOutcome(source, ruleVersion: ruleVersion, provider: provider)
-        return price(record, provider: provider, tierSlot: 0, outcome: outcome, at: instant)
+        priced.tierSlot = 0
+        var steps = PricingSteps()
+        return price(
+            record, provider: provider, outcome: outcome, at: instant, into: &priced, steps: &steps)
     }
 
-    @inline(__always)
     private func price(
-        _ record: borrowing UsageRecord, provider: Int, tierSlot: UInt8, outcome: RuleOutcome,
-        at instant: Timestamp, note: (PricingSteps) -> Void = { _ in }
-    ) -> PricingOutcome {
+        _ record: borrowing UsageRecord, provider: Int, outcome: RuleOutcome, at instant: Timestamp,
+        into priced: inout PricedUsage, steps: inout PricingSteps
+    ) -> Unpriced? {
         if let reason = outcome.refusal {
             let field: RecordField = reason == .credentialMismatch ? .credentialSource : .provider
             return .refused(Refusal(reason, field: field))
         }
-        let split: UsageSplit
-        do throws(UsageFault) {
-            split = try UsageSplit(record.usage)
-        } catch {
-            switch error {
-            case .outOfRange(let field): return .refused(Refusal(.invalidArgument, field: field))
-            case .contradiction(let field): return .parked(.invalidUsage, field)
-            }
-        }
+        guard let plain = record.usage.plainTokens else { return Self.unsplit(record) }
         guard let price = tables.priceIndex(provider: provider, model: record.model, at: instant) else {
             return .parked(.unpricedModel, .model)
         }
         let row = tables.row(
             price: price, inputTokens: record.usage.inputTokens, serviceTier: record.serviceTier)
-        let sum = tables.sum(split, row: row.index)
+        let sum = tables.sum(record, plain: plain, row: row.index)
         if let unit = sum.unpricedUnit { return .parked(.unpricedModel, unit.field) }
         if sum.isTooLarge { return .refused(Refusal(.invalidArgument, field: .amount, expected: .max)) }
         let base = sum.cost
@@ -128,15 +138,26 @@ public final class PriceBook: Sendable {
         guard let fee = markup.fee(base: base, at: creditValue) else {
             return .refused(Refusal(.invalidArgument, field: .amount, found: base, expected: .max))
         }
-        note(
-            PricingSteps(
-                base: base, split: split, units: sum.units, price: price, row: row.index,
-                markup: outcome.markupIndex))
-        return .priced(
-            PricedUsage(
-                baseCost: base, fee: fee, monthlyAllowance: markup.allowance, ruleNumber: markup.ruleNumber,
-                ruleVersion: markup.ruleVersion, standardTierUsed: row.standardTierUnits & sum.units != 0,
-                tierSlot: tierSlot))
+        steps.base = base
+        steps.units = sum.units
+        steps.price = price
+        steps.row = row.index
+        steps.markup = outcome.markupIndex
+        priced.baseCost = base
+        priced.fee = fee
+        priced.monthlyAllowance = markup.allowance
+        priced.ruleNumber = markup.ruleNumber
+        priced.ruleVersion = markup.ruleVersion
+        priced.standardTierUsed = row.standardTierUnits & sum.units != 0
+        return nil
+    }
+
+    @inline(never)
+    private static func unsplit(_ record: borrowing UsageRecord) -> Unpriced {
+        switch UsageSplit.fault(of: record.usage) {
+        case .outOfRange(let field): .refused(Refusal(.invalidArgument, field: field))
+        case .contradiction(let field): .parked(.invalidUsage, field)
+        }
     }
 
     /// Whether a model has a price at an instant, by its own name, an alias or a pattern. Letter case does not matter.
@@ -151,15 +172,15 @@ public final class PriceBook: Sendable {
     }
 
     /// Every leaf of `record` that was used, with its rate; empty if the record cannot be priced.
-    public func lines(for record: UsageRecord) -> [QuoteLine] {
+    public func lines(for record: borrowing UsageRecord) -> [QuoteLine] {
         let provider = Int(tables.providers.value(of: record.provider) ?? 0)
-        guard let split = UsageSplit(valid: record.usage),
+        guard let plain = record.usage.plainTokens, let split = UsageSplit(ifConsistent: record.usage),
             let price = tables.priceIndex(
                 provider: provider, model: record.model, at: record.eventTime)
         else { return [] }
         let row = tables.row(
             price: price, inputTokens: record.usage.inputTokens, serviceTier: record.serviceTier)
-        let sum = tables.sum(split, row: row.index)
+        let sum = tables.sum(record, plain: plain, row: row.index)
         if sum.isTooLarge || sum.unpricedUnit != nil { return [] }
         var lines: [QuoteLine] = []
         append(split, row: row.index, units: sum.units, to: &lines)
@@ -172,19 +193,8 @@ public final class PriceBook: Sendable {
     /// `available` includes what is left of a monthly allowance. At most `Usage.countMax`. Nil where
     /// output costs nothing more, and where the record cannot be priced.
     public func affordableOutputTokens(
-        _ record: UsageRecord, tier: ByteView, available: Int64
+        _ record: borrowing UsageRecord, tier: ByteView, available: Int64
     ) -> UInt64? {
         quoteDetails(record, tier: tier, available: available)?.affordableOutputTokens
-    }
-}
-
-extension UsageSplit {
-    /// The leaves, or nil if the counts cannot be split.
-    init?(valid usage: Usage) {
-        do throws(UsageFault) {
-            try self.init(usage)
-        } catch {
-            return nil
-        }
     }
 }

@@ -4,15 +4,15 @@
 import Bytes
 import Money
 
-struct PriceCompiler {
+struct PriceCompiler: ~Copyable {
     let catalogue: Catalogue
     let rules: RuleBook
     let creditValue: CreditValue
     var tables = PriceTables()
 
     /// Names by number; 0 is any other.
-    private(set) var providerNames: [String?] = [nil]
-    private(set) var tierNames: [String?] = [nil]
+    private var providerNames: [String?] = [nil]
+    private var tierNames: [String?] = [nil]
     private var serviceTierNames: [String] = [StandardTier.names[0]]
     private var rowNumbers: [[Int64]: Int32] = [:]
     private var timelineNumbers: [[PriceTables.Step<RuleOutcome>]: UInt32] = [:]
@@ -23,7 +23,7 @@ struct PriceCompiler {
         self.creditValue = creditValue
     }
 
-    mutating func compile() throws(PricingError) -> PriceTables {
+    consuming func compile() throws(PricingError) -> PriceTables {
         try nameProviders()
         try nameTiers()
         nameServiceTiers()

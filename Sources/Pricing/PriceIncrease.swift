@@ -31,7 +31,7 @@ extension PriceIncrease: CustomStringConvertible {
 }
 
 /// The rules of a book as tables, to be compared with those of another.
-struct RuleTables {
+final class RuleTables: Sendable {
     private let tables: PriceTables
     let tiers: [String?]
     let providers: [String?]
@@ -41,12 +41,12 @@ struct RuleTables {
     init(
         _ rules: RuleBook, aliases: [Catalogue.ProviderAlias], creditValue: CreditValue
     ) throws(PricingError) {
-        var compiler = PriceCompiler(
+        let compiler = PriceCompiler(
             catalogue: Catalogue(version: 0, providerAliases: aliases), rules: rules,
             creditValue: creditValue)
         tables = try compiler.compile()
-        tiers = compiler.tierNames
-        providers = compiler.providerNames
+        tiers = tables.tierTexts.map { $0.isEmpty ? nil : $0 }
+        providers = tables.providerTexts.map { $0.isEmpty ? nil : $0 }
         tierSlots = Dictionary(uniqueKeysWithValues: tiers.enumerated().map { ($1, $0) })
         providerSlots = Dictionary(uniqueKeysWithValues: providers.enumerated().map { ($1, $0) })
     }

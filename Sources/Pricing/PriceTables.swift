@@ -43,7 +43,10 @@ struct CompiledMarkup: Hashable, Sendable {
     }
 }
 
-struct PriceTables: Sendable {
+struct PriceTables: ~Copyable, Sendable {
+    /// Else each function that looks something up would be lent a copy of all these references.
+    private let byAddress = LentByAddress()
+
     /// From this instant on, until the next step, `value` holds.
     struct Step<Value: Hashable & Sendable>: Hashable, Sendable {
         var start: Timestamp
@@ -290,28 +293,35 @@ struct PriceTables: Sendable {
         }
     }
 
-    /// Σ quantity × rate over the leaves; one line each, so that nothing is indexed.
+    /// Σ quantity × rate over the leaves of a record; one line each, so that nothing is indexed.
+    ///
+    /// - Parameter plain: the record's `plainTokens`.
     @inline(__always)
-    func sum(_ split: UsageSplit, row: Int) -> Sum {
+    func sum(_ record: borrowing UsageRecord, plain: (input: Int64, output: Int64), row: Int) -> Sum {
         let first = row * UsageUnit.count
         var sum = Sum()
-        sum.add(split.input, .input, rates, first: first)
-        sum.add(split.cacheRead, .cacheRead, rates, first: first)
-        sum.add(split.cacheWrite5m, .cacheWrite5m, rates, first: first)
-        sum.add(split.cacheWrite1h, .cacheWrite1h, rates, first: first)
-        sum.add(split.inputAudio, .inputAudio, rates, first: first)
-        sum.add(split.inputImage, .inputImage, rates, first: first)
-        sum.add(split.output, .output, rates, first: first)
-        sum.add(split.reasoning, .reasoning, rates, first: first)
-        sum.add(split.outputAudio, .outputAudio, rates, first: first)
-        sum.add(split.outputImage, .outputImage, rates, first: first)
-        sum.add(split.images, .images, rates, first: first)
-        sum.add(split.webSearches, .webSearches, rates, first: first)
-        sum.add(split.seconds, .seconds, rates, first: first)
-        sum.add(split.pages, .pages, rates, first: first)
-        sum.add(split.characters, .characters, rates, first: first)
-        sum.add(split.requests, .requests, rates, first: first)
+        sum.add(plain.input, .input, rates, first: first)
+        sum.add(record.usage.cacheReadTokens, .cacheRead, rates, first: first)
+        sum.add(plain.output, .output, rates, first: first)
+        if record.usage.rareUnion != 0 { addRare(record, first: first, to: &sum) }
         return sum
+    }
+
+    @inline(never)
+    private func addRare(_ record: borrowing UsageRecord, first: Int, to sum: inout Sum) {
+        sum.add(record.usage.cacheWrite5mTokens, .cacheWrite5m, rates, first: first)
+        sum.add(record.usage.cacheWrite1hTokens, .cacheWrite1h, rates, first: first)
+        sum.add(record.usage.inputAudioTokens, .inputAudio, rates, first: first)
+        sum.add(record.usage.inputImageTokens, .inputImage, rates, first: first)
+        sum.add(record.usage.reasoningTokens, .reasoning, rates, first: first)
+        sum.add(record.usage.outputAudioTokens, .outputAudio, rates, first: first)
+        sum.add(record.usage.outputImageTokens, .outputImage, rates, first: first)
+        sum.add(record.usage.images, .images, rates, first: first)
+        sum.add(record.usage.webSearches, .webSearches, rates, first: first)
+        sum.add(record.usage.seconds, .seconds, rates, first: first)
+        sum.add(record.usage.pages, .pages, rates, first: first)
+        sum.add(record.usage.characters, .characters, rates, first: first)
+        sum.add(record.usage.requests, .requests, rates, first: first)
     }
 
     func rate(_ unit: UsageUnit, row: Int) -> Int64 { rates[row * UsageUnit.count + Int(unit.rawValue)] }

@@ -14,20 +14,44 @@ public enum PricingOutcome: Sendable, Hashable {
     case refused(Refusal)
 }
 
-/// A price, and the versions it came from.
+/// Why a record has no price.
+public enum Unpriced: Sendable, Hashable {
+    /// See `PricingOutcome.parked`.
+    case parked(Reason, RecordField)
+    /// See `PricingOutcome.refused`.
+    case refused(Refusal)
+}
+
+extension PricingOutcome {
+    /// What came of pricing into `priced`.
+    @inlinable
+    public init(_ fault: Unpriced?, _ priced: PricedUsage) {
+        switch fault {
+        case nil: self = .priced(priced)
+        case .parked(let reason, let field): self = .parked(reason, field)
+        case .refused(let refusal): self = .refused(refusal)
+        }
+    }
+}
+
+/// A price, and the versions it came from. A value to be filled: what passes it on a million times a second does not
+/// pass it by value, because a copy of what was just written waits until the writing is done.
 public struct PricedUsage: Sendable, Hashable {
     /// What the provider takes, in picodollars.
-    public var baseCost: Int64
+    public var baseCost: Int64 = 0
     /// What the rule makes of it, in nanocredits, before any allowance: for the platform the charge.
-    public var fee: Int64
+    public var fee: Int64 = 0
     /// Fees that are waived per month under this rule, in nanocredits; 0 for the platform.
-    public var monthlyAllowance: Int64
-    public var ruleNumber: UInt32
-    public var ruleVersion: UInt32
+    public var monthlyAllowance: Int64 = 0
+    public var ruleNumber: UInt32 = 0
+    public var ruleVersion: UInt32 = 0
     /// The catalogue has no rate for the service tier, for at least one unit that was used.
-    public var standardTierUsed: Bool
+    public var standardTierUsed = false
     /// The place of the account's tier in the book that priced it; 0 for one that no rule names.
-    public var tierSlot: UInt8
+    public var tierSlot: UInt8 = 0
+
+    @inlinable
+    public init() {}
 
     public init(
         baseCost: Int64, fee: Int64, monthlyAllowance: Int64, ruleNumber: UInt32, ruleVersion: UInt32,
@@ -55,15 +79,22 @@ public enum PricePin: Sendable, Hashable {
 
 extension PriceBook {
     /// What `record` costs an account of `tier`, by what a quote pinned or else by what is in force at the
-    /// record's event time.
+    /// record's event time. Returns why it has no price; nil if `priced` is it.
     public func price(
-        _ record: borrowing UsageRecord, tier: ByteView, pin: PricePin
-    ) -> PricingOutcome {
+        _ record: borrowing UsageRecord, tier: ByteView, pin: PricePin, into priced: inout PricedUsage
+    ) -> Unpriced? {
         switch pin {
-        case .none: price(record, tier: tier)
-        case .pinned(let version, let instant): price(record, ruleVersion: version, at: instant)
+        case .none: price(record, tier: tier, into: &priced)
+        case .pinned(let version, let instant):
+            price(record, ruleVersion: version, at: instant, into: &priced)
         case .refused(let refusal): .refused(refusal)
         }
+    }
+
+    /// The same as one value.
+    public func price(_ record: borrowing UsageRecord, tier: ByteView, pin: PricePin) -> PricingOutcome {
+        var priced = PricedUsage()
+        return PricingOutcome(price(record, tier: tier, pin: pin, into: &priced), priced)
     }
 }
 

@@ -76,10 +76,21 @@ public struct Usage: Hashable, Sendable {
 
     @inlinable
     public init() {}
+
+    /// The bits of every count but plain tokens and what was read from a cache: 0 for most requests.
+    @inlinable @inline(__always)
+    public var rareUnion: Int64 {
+        cacheWrite5mTokens | cacheWrite1hTokens | inputAudioTokens | inputImageTokens | reasoningTokens
+            | outputAudioTokens | outputImageTokens | images | webSearches | seconds | pages | characters
+            | requests
+    }
 }
 
 /// One report, hold or quote as it came in. The views live as long as the read that brought them.
-public struct UsageRecord: Sendable {
+///
+/// It is never copied but by `copy`: whoever is lent one is lent its address.
+public struct UsageRecord: ~Copyable, Sendable {
+    private let byAddress = LentByAddress()
     /// The idempotency key, 1 to 128 bytes.
     public var requestID = ByteView()
     /// The account's path; see `AccountPath` in Ledger for its grammar.
@@ -105,6 +116,29 @@ public struct UsageRecord: Sendable {
     /// Keys and values, each packed as length and bytes, alternating; empty without tags.
     public var tags = ByteView()
 
-    @inlinable
     public init() {}
+
+    /// The same again; its views are of the same bytes.
+    public borrowing func copy() -> UsageRecord {
+        var copy = UsageRecord()
+        copy.requestID = requestID
+        copy.account = account
+        copy.credentialSource = credentialSource
+        copy.provider = provider
+        copy.model = model
+        copy.serviceTier = serviceTier
+        copy.usage = usage
+        copy.eventTime = eventTime
+        copy.usageSource = usageSource
+        copy.outcome = outcome
+        copy.onInsufficient = onInsufficient
+        copy.requestedProvider = requestedProvider
+        copy.requestedModel = requestedModel
+        copy.requestedServiceTier = requestedServiceTier
+        copy.holdID = holdID
+        copy.quoteToken = quoteToken
+        copy.providerReportedCost = providerReportedCost
+        copy.tags = tags
+        return copy
+    }
 }

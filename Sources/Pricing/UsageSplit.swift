@@ -40,22 +40,17 @@ public struct UsageSplit: Hashable, Sendable {
     public let requests: Int64
 
     /// The leaves of `usage`. O(1), no allocation.
-    @inlinable @inline(__always)
     public init(_ usage: Usage) throws(UsageFault) {
-        // The bits of all counts together: where that is in range, every count is.
-        let union =
-            usage.inputTokens | usage.outputTokens | usage.cacheReadTokens | usage.cacheWrite5mTokens
-            | usage.cacheWrite1hTokens | usage.inputAudioTokens | usage.inputImageTokens
-            | usage.reasoningTokens | usage.outputAudioTokens | usage.outputImageTokens | usage.images
-            | usage.webSearches | usage.seconds | usage.pages | usage.characters | usage.requests
-        if union < 0 || union > Usage.countMax { try UsageSplit.checkRanges(usage) }
+        guard let split = UsageSplit(ifConsistent: usage) else { throw Self.fault(of: usage) }
+        self = split
+    }
 
-        // Counts are at most 10^12, so no sum of them comes near 2^63.
-        input =
-            usage.inputTokens - usage.cacheReadTokens - usage.cacheWrite5mTokens - usage.cacheWrite1hTokens
-            - usage.inputAudioTokens - usage.inputImageTokens
-        output =
-            usage.outputTokens - usage.reasoningTokens - usage.outputAudioTokens - usage.outputImageTokens
+    /// The leaves of `usage`, or nil if it cannot be split; `fault(of:)` then says why. O(1), no allocation.
+    @inline(__always)
+    init?(ifConsistent usage: Usage) {
+        guard let plain = usage.plainTokens else { return nil }
+        input = plain.input
+        output = plain.output
         cacheRead = usage.cacheReadTokens
         cacheWrite5m = usage.cacheWrite5mTokens
         cacheWrite1h = usage.cacheWrite1hTokens
@@ -70,11 +65,9 @@ public struct UsageSplit: Hashable, Sendable {
         pages = usage.pages
         characters = usage.characters
         requests = usage.requests
-        if input < 0 || output < 0 { throw .contradiction(UsageSplit.contradictingField(usage)) }
     }
 
     /// How much of `unit` was used.
-    @inlinable
     public subscript(unit: UsageUnit) -> Int64 {
         switch unit {
         case .input: input
@@ -96,18 +89,17 @@ public struct UsageSplit: Hashable, Sendable {
         }
     }
 
+    /// Why counts cannot be split.
     @inline(never)
-    @usableFromInline
-    static func checkRanges(_ usage: Usage) throws(UsageFault) {
+    static func fault(of usage: Usage) -> UsageFault {
         for (field, count) in usage.counts where count < 0 || count > Usage.countMax {
-            throw .outOfRange(field)
+            return .outOfRange(field)
         }
+        return .contradiction(contradictingField(usage))
     }
 
     /// The first part that alone exceeds its whole, else the whole that its parts exceed together.
-    @inline(never)
-    @usableFromInline
-    static func contradictingField(_ usage: Usage) -> RecordField {
+    private static func contradictingField(_ usage: Usage) -> RecordField {
         let inputParts = usage.counts[2..<7]
         let outputParts = usage.counts[7..<10]
         if let (field, _) = inputParts.first(where: { $0.count > usage.inputTokens }) { return field }
@@ -134,6 +126,33 @@ extension Refusal {
 }
 
 extension Usage {
+    /// The leaves that are not counts of their own: what is left of the two wholes without their parts. Nil if the
+    /// counts cannot be split.
+    @inline(__always)
+    var plainTokens: (input: Int64, output: Int64)? {
+        // The bits of all counts together: where that is in range, every count is.
+        let union = inputTokens | outputTokens | cacheReadTokens | rareUnion
+        if union < 0 || union > Usage.countMax, isOutOfRange { return nil }
+
+        // Counts are at most 10^12, so no sum of them comes near 2^63.
+        let input =
+            inputTokens - cacheReadTokens - cacheWrite5mTokens - cacheWrite1hTokens - inputAudioTokens
+            - inputImageTokens
+        let output = outputTokens - reasoningTokens - outputAudioTokens - outputImageTokens
+        return input < 0 || output < 0 ? nil : (input, output)
+    }
+
+    /// Whether any count is. Written out, because a call would need a copy of all of them, whether it comes or not.
+    @inline(__always)
+    private var isOutOfRange: Bool {
+        func isOut(_ count: Int64) -> Bool { count < 0 || count > Usage.countMax }
+        return isOut(inputTokens) || isOut(outputTokens) || isOut(cacheReadTokens)
+            || isOut(cacheWrite5mTokens) || isOut(cacheWrite1hTokens) || isOut(inputAudioTokens)
+            || isOut(inputImageTokens) || isOut(reasoningTokens) || isOut(outputAudioTokens)
+            || isOut(outputImageTokens) || isOut(images) || isOut(webSearches) || isOut(seconds)
+            || isOut(pages) || isOut(characters) || isOut(requests)
+    }
+
     /// Every count with its field: the two wholes, five parts of the input, three of the output, the rest.
     var counts: [(field: RecordField, count: Int64)] {
         [

@@ -45,7 +45,7 @@ enum Key {
 
     @inline(__always)
     static func hash(_ bytes: ByteView, _ key: HashKey) -> UInt64 {
-        hash(KeyedHasher.hash(bytes, key: key).low)
+        hash(KeyedHasher.lowHash(bytes, key: key))
     }
 
     /// The key of `row`, in a run whose first row is `firstID`.

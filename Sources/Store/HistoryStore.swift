@@ -69,7 +69,7 @@ public final class HistoryStore: Sendable {
     }
 
     private static func hashCheck(_ key: HashKey) -> Int64 {
-        Int64(bitPattern: KeyedHasher.hash(ByteView(), key: key).low)
+        Int64(bitPattern: KeyedHasher.lowHash(ByteView(), key: key))
     }
 
     /// How far the history has come, durably.

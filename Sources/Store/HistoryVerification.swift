@@ -30,7 +30,7 @@ extension HistoryStore {
             }
             let position = try HistoryPosition.read(
                 database, identity,
-                hashCheck: Int64(bitPattern: KeyedHasher.hash(ByteView(), key: hashKey).low))
+                hashCheck: Int64(bitPattern: KeyedHasher.lowHash(ByteView(), key: hashKey)))
             var found = HistoryPosition(shardCount: identity.shardCount)
             var usage = try Statement(
                 database, .history,

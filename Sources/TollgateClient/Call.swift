@@ -81,21 +81,21 @@ final class Call: @unchecked Sendable {
         let timeout = UInt32(clamping: max(left, 1))
         switch request {
         case .report(let report):
-            lend([report]) { records in
+            lend(report) { record in
                 encoder.append(
-                    report: records[0], callID: callID, timeoutMilliseconds: timeout, to: &output)
+                    report: record, callID: callID, timeoutMilliseconds: timeout, to: &output)
             }
         case .reportBatch(let batch):
-            lend(batch) { records in
+            lend(batch) { text in
+                var start = 0
                 encoder.append(
-                    reportBatchOf: records.count, callID: callID, timeoutMilliseconds: timeout,
-                    to: &output
-                ) { index, slot in slot = records[index] }
+                    reportBatchOf: batch.count, callID: callID, timeoutMilliseconds: timeout, to: &output
+                ) { index, slot in slot = batch[index].record(from: text, at: &start) }
             }
         case .quote(let report, let options):
-            lend([report]) { records in
+            lend(report) { record in
                 encoder.append(
-                    quote: records[0], options, callID: callID, timeoutMilliseconds: timeout, to: &output)
+                    quote: record, options, callID: callID, timeoutMilliseconds: timeout, to: &output)
             }
         case .hold(let order):
             order.withTerms { terms, record, tags in
@@ -104,9 +104,9 @@ final class Call: @unchecked Sendable {
                     to: &output)
             }
         case .settle(let report):
-            lend([report]) { records in
+            lend(report) { record in
                 encoder.append(
-                    settle: records[0], callID: callID, timeoutMilliseconds: timeout, to: &output)
+                    settle: record, callID: callID, timeoutMilliseconds: timeout, to: &output)
             }
         case .void(let holdID, let account, let reason):
             holdID.withView { holdID in
@@ -141,14 +141,19 @@ final class Call: @unchecked Sendable {
         }
     }
 
-    /// Lends reports as records, which are valid during `body`.
-    private func lend(_ reports: [UsageReport], _ body: ([UsageRecord]) -> Void) {
+    /// Lends a report as a record, which is valid during `body`.
+    private func lend(_ report: UsageReport, _ body: (borrowing UsageRecord) -> Void) {
+        lend([report]) { text in
+            var start = 0
+            body(report.record(from: text, at: &start))
+        }
+    }
+
+    /// Lends the text of reports, one behind the other.
+    private func lend(_ reports: [UsageReport], _ body: (ByteView) -> Void) {
         var text: [UInt8] = []
         text.reserveCapacity(reports.count * 128)
         for report in reports { report.appendText(to: &text) }
-        text.withView { text in
-            var start = 0
-            body(reports.map { $0.record(from: text, at: &start) })
-        }
+        text.withView(body)
     }
 }

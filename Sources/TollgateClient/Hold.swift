@@ -65,7 +65,7 @@ public struct HoldOrder: Hashable, Sendable {
     }
 
     /// Lends the request as the wire encodes it.
-    func withTerms(_ body: (HoldTerms, UsageRecord, _ tags: ByteView) -> Void) {
+    func withTerms(_ body: (HoldTerms, borrowing UsageRecord, _ tags: ByteView) -> Void) {
         var bytes = Array(holdID.utf8) + Array(account.utf8)
         let packed = UsageReport.pack(tags)
         bytes += packed

@@ -42,8 +42,7 @@ extension FrameDesk {
 
     /// Answers every call but a sound single report.
     mutating func answer(
-        _ frame: ClientFrame, record: UsageRecord, message: ByteView, since: NIODeadline?,
-        to answers: inout Answers
+        _ frame: ClientFrame, message: ByteView, since: NIODeadline?, to answers: inout Answers
     ) {
         switch frame.call {
         case .report(let fault):
@@ -182,16 +181,15 @@ extension FrameDesk {
         results.removeAll(keepingCapacity: true)
         for first in stride(from: 0, to: batch.count, by: Self.recordsAtOnce) {
             let range = first..<min(first + Self.recordsAtOnce, batch.count)
-            batchCalls.removeAll(keepingCapacity: true)
             for index in range {
                 let slot = index - first
                 if let fault = decoder.read(batch, at: index, into: &records[slot]) {
-                    batchCalls.append(.fault(fault))
+                    prepared[slot].fault = fault
                 } else {
-                    batchCalls.append(.prepared(lane.prepare(records[slot])))
+                    lane.prepare(records[slot], into: &prepared[slot])
                 }
             }
-            lane.prefetch()
+            prefetch(range.count, holds: true)
             for index in range {
                 results.append(decide(index - first, history: history?[index] ?? .notAsked))
             }
@@ -203,22 +201,16 @@ extension FrameDesk {
         answers.count += 1
     }
 
-    /// Decides the record in a slot, if its fields are sound.
+    /// Decides the record in a slot.
     @inline(__always)
     private mutating func decide(_ slot: Int, history: HistoryAnswer) -> Wire.ReportAnswer {
-        switch batchCalls[slot] {
-        case .fault(let fault):
-            lane.countRefusal(fault)
-            return .refusal(fault)
-        case .prepared(let prepared):
-            switch lane.decide(records[slot], prepared, history: history) {
-            case .receipt(let receipt): return .receipt(receipt)
-            case .refused(let refusal): return .refusal(refusal)
-            case .askHistory:
-                let refusal = Refusal(.overloaded)
-                lane.countRefusal(refusal)
-                return .refusal(refusal)
-            }
+        switch lane.decide(records[slot], prepared[slot], history: history) {
+        case .receipt(let receipt): return .receipt(receipt)
+        case .refused(let refusal): return .refusal(refusal)
+        case .askHistory:
+            let refusal = Refusal(.overloaded)
+            lane.countRefusal(refusal)
+            return .refusal(refusal)
         }
     }
 }

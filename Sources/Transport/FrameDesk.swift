@@ -62,12 +62,18 @@ struct FrameDesk: ~Copyable {
     var lane: Lane
     let decoder = FrameDecoder()
     let encoder = FrameEncoder()
-    /// The records of the frames being handled; their views live until the decoder is reset.
-    var records = [UsageRecord](repeating: UsageRecord(), count: FrameDesk.recordsAtOnce)
+    /// The records of the frames being handled, and what was prepared of each, by their slots. The views of a record
+    /// live until the decoder is reset.
+    var records = InlineArray<64, UsageRecord> { _ in UsageRecord() }
+    var prepared = InlineArray<64, PreparedReport> { _ in PreparedReport() }
+    /// What came of each. They are sent a while after they were written: a copy of what was just written waits until
+    /// the writing is done, with everything written before it.
+    var receipts = InlineArray<64, ReportReceipt>(repeating: ReportReceipt())
     var results: [Wire.ReportAnswer] = []
-    /// The records of a batch that are being handled, by their slots.
-    var batchCalls: [BatchCall] = []
     private var calls: [PendingCall] = []
+    /// What is known beside the record of those calls that ask for a hold or name one, in their order.
+    private var holdCalls: [HoldCall] = []
+    private var waits: [HistoryWait] = []
     /// Frames of the last read that wait for history.
     private(set) var late: [LateFrame] = []
 
@@ -75,34 +81,38 @@ struct FrameDesk: ~Copyable {
     /// few enough that their records stay in the first-level cache.
     static let recordsAtOnce = 64
 
-    /// A record of a batch between preparing and deciding.
-    enum BatchCall {
-        case fault(Refusal)
-        case prepared(PreparedReport)
-    }
-
     /// A call between preparing and deciding; its record is in the slot of the same number.
     private struct PendingCall {
         var callID: UInt64
-        var prepared: PreparedReport
         var kind = Kind.report
-        /// The frame, and how long the client waits, where the record names a hold: history may have to be asked.
-        var message = ByteView()
-        var since: NIODeadline?
-        var timeout = TimeAmount.zero
 
         enum Kind {
-            /// A report, or a settlement, which is a report that names its hold.
             case report
+            /// A report that names its hold, with its place in `waits`.
+            case settlement(Int)
             case quote(QuoteOptions)
-            case hold(HoldCall)
+            /// With its place in `holdCalls`.
+            case hold(Int)
+
+            var isReport: Bool {
+                switch self {
+                case .report, .settlement: true
+                case .quote, .hold: false
+                }
+            }
         }
+    }
+
+    /// A frame that history may have to be asked about, and how long its client waits.
+    private struct HistoryWait {
+        var message: ByteView
+        var since: NIODeadline?
+        var timeout: TimeAmount
     }
 
     init(_ gateway: Gateway) {
         lane = Lane(gateway)
         calls.reserveCapacity(Self.recordsAtOnce)
-        batchCalls.reserveCapacity(Self.recordsAtOnce)
     }
 
     /// Handles the whole frames at the front of `received`.
@@ -150,35 +160,33 @@ struct FrameDesk: ~Copyable {
                 refuseOverloaded(callID: frame.callID, to: &answers)
                 outcome.refusedCalls += 1
             } else if frame.call.isSoundReport {
-                let prepared = lane.prepare(records[slot])
-                if prepared.needsHistory, prepared.fault == nil {
+                lane.prepare(records[slot], into: &prepared[slot])
+                if prepared[slot].needsHistory, prepared[slot].fault == nil {
                     setAside(
-                        [prepared.keys], pinned: prepared.pinned.map { [$0] } ?? [], message: message,
-                        deadline: (since ?? .now()) + frame.timeout)
+                        [prepared[slot].keys], pinned: prepared[slot].pinned.map { [$0] } ?? [],
+                        message: message, deadline: (since ?? .now()) + frame.timeout)
                     continue
                 }
-                calls.append(PendingCall(callID: frame.callID, prepared: prepared))
-                if prepared.keys.isAboutHold {
-                    calls[calls.count - 1].message = message
-                    calls[calls.count - 1].since = since
-                    calls[calls.count - 1].timeout = frame.timeout
+                if prepared[slot].keys.isAboutHold {
+                    calls.append(PendingCall(callID: frame.callID, kind: .settlement(waits.count)))
+                    waits.append(HistoryWait(message: message, since: since, timeout: frame.timeout))
+                } else {
+                    calls.append(PendingCall(callID: frame.callID))
                 }
                 if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
             } else if case .quote(let options, nil) = frame.call {
-                let prepared = lane.prepare(quote: &records[slot])
-                calls.append(
-                    PendingCall(callID: frame.callID, prepared: prepared, kind: .quote(options)))
+                lane.prepare(quote: &records[slot], into: &prepared[slot])
+                calls.append(PendingCall(callID: frame.callID, kind: .quote(options)))
                 if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
             } else if case .hold(let call, nil) = frame.call {
-                calls.append(
-                    PendingCall(
-                        callID: frame.callID,
-                        prepared: lane.prepare(hold: call.terms, tags: call.tags, record: records[slot]),
-                        kind: .hold(call)))
+                lane.prepare(
+                    hold: call.terms, tags: call.tags, record: records[slot], into: &prepared[slot])
+                calls.append(PendingCall(callID: frame.callID, kind: .hold(holdCalls.count)))
+                holdCalls.append(call)
                 if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
             } else {
                 decidePending(answers: &answers)
-                answer(frame, record: records[slot], message: message, since: since, to: &answers)
+                answer(frame, message: message, since: since, to: &answers)
             }
         }
     }
@@ -186,32 +194,67 @@ struct FrameDesk: ~Copyable {
     /// Decides the reports that were prepared and prices the quotes, in the order they came.
     private mutating func decidePending(answers: inout Answers) {
         if calls.isEmpty { return }
-        lane.prefetch()
+        prefetch(calls.count, holds: !waits.isEmpty || !holdCalls.isEmpty)
+        var firstUnsent = 0
         for index in calls.indices {
             let callID = calls[index].callID
-            switch calls[index].kind {
-            case .report:
-                let decision = lane.decide(records[index], calls[index].prepared)
-                if case .askHistory = decision, !calls[index].message.isEmpty {
-                    let call = calls[index]
-                    setAside(
-                        [call.prepared.keys], pinned: [], message: call.message,
-                        deadline: (call.since ?? .now()) + call.timeout)
+            if calls[index].kind.isReport {
+                guard let fault = lane.decide(records[index], prepared[index], into: &receipts[index]) else {
                     continue
                 }
-                append(decision, callID: callID, to: &answers)
+                appendReceipts(firstUnsent..<index, to: &answers)
+                firstUnsent = index + 1
+                answer(fault, at: index, to: &answers)
+                continue
+            }
+            appendReceipts(firstUnsent..<index, to: &answers)
+            firstUnsent = index + 1
+            switch calls[index].kind {
+            case .report, .settlement: break
             case .quote(let options):
-                // Not in a function of its own: a record that is lent from here is not copied.
-                let refusal = lane.quote(records[index], calls[index].prepared, options)
+                let refusal = lane.quote(records[index], prepared[index], options)
                 answerQuote(refusal, callID: callID, to: &answers)
-            case .hold(let call):
-                let decision = lane.hold(
-                    call.terms, records[index], calls[index].prepared, tags: call.tags)
+            case .hold(let place):
+                let call = holdCalls[place]
+                let decision = lane.hold(call.terms, records[index], prepared[index], tags: call.tags)
                 append(decision, about: call.terms.holdID, callID: callID, to: &answers)
             }
         }
+        appendReceipts(firstUnsent..<calls.count, to: &answers)
         calls.removeAll(keepingCapacity: true)
+        holdCalls.removeAll(keepingCapacity: true)
+        waits.removeAll(keepingCapacity: true)
         lane.clearPrepared()
+    }
+
+    /// Asks for the rows of the first calls that were prepared, so that their misses overlap.
+    func prefetch(_ count: Int, holds: Bool) {
+        if count == 1 { return }
+        for slot in 0..<count { lane.prefetchAccount(prepared[slot]) }
+        if holds { for slot in 0..<count { lane.prefetchHold(prepared[slot]) } }
+    }
+
+    private func appendReceipts(_ slots: Range<Int>, to answers: inout Answers) {
+        if slots.isEmpty { return }
+        encoder.append(receipts: slots.count, to: &answers.output) { index in
+            let slot = slots.lowerBound + index
+            return (calls[slot].callID, receipts[slot])
+        }
+        answers.count += slots.count
+    }
+
+    /// Answers a report that has no receipt, or sets its frame aside.
+    @inline(never)
+    private mutating func answer(_ fault: NoReceipt, at index: Int, to answers: inout Answers) {
+        switch (fault, calls[index].kind) {
+        case (.askHistory, .settlement(let place)):
+            let wait = waits[place]
+            setAside(
+                [prepared[index].keys], pinned: [], message: wait.message,
+                deadline: (wait.since ?? .now()) + wait.timeout)
+        case (.askHistory, _): append(Refusal(.overloaded), callID: calls[index].callID, to: &answers)
+        case (.refused(let refusal), _): append(refusal, callID: calls[index].callID, to: &answers)
+        }
     }
 
     /// Keeps a frame until history has said what it holds of its ids.

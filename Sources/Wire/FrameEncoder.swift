@@ -94,6 +94,22 @@ public final class FrameEncoder {
         }
     }
 
+    /// Appends `count` receipts, one frame each, with one look at the buffer for all of them. Allocates nothing.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        receipts count: Int, to output: inout Output, receipt: (Int) -> (callID: UInt64, receipt: Receipt)
+    ) {
+        unsafe output.withReserved(bytes: count * FrameEncoder.receiptFrameBytesMax) { room in
+            var used = 0
+            for index in 0..<count {
+                let (callID, answer) = receipt(index)
+                let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: room[used...])
+                used += unsafe pack(answer, .frame(callID: callID), into: rest)
+            }
+            return used
+        }
+    }
+
     /// Appends a refusal as a `Status` with its words.
     @inlinable
     public func append<Output: OutputBuffer>(

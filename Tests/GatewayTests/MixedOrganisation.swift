@@ -16,11 +16,11 @@ struct MixedReport {
     var hold = ""
     var onInsufficient = OnInsufficient.record
 
-    func withRecord<Result>(_ body: (UsageRecord) -> Result) -> Result {
+    func withRecord<Result>(_ body: (borrowing UsageRecord) -> Result) -> Result {
         draft.withRecord(now: Timestamp(microseconds: 0)) { record in
             id.withView { id in
                 hold.withView { hold in
-                    var record = record
+                    var record = record.copy()
                     record.requestID = id
                     record.holdID = hold
                     record.onInsufficient = onInsufficient
@@ -337,7 +337,7 @@ actor MixedOrganisation {
         var quoted: Int64?
         var answer: ReportDecision?
         report.withRecord { record in
-            var asked = record
+            var asked = record.copy()
             let prepared = lane.prepare(quote: &asked)
             guard lane.quote(asked, prepared, [.brief]) == nil else { return }
             quoted = lane.quoted.own.charge
@@ -395,7 +395,8 @@ actor MixedOrganisation {
                     asked.policy = terms.policy
                     asked.leaseMilliseconds = terms.lease
                     asked.orphanPolicy = terms.orphan
-                    let prepared = lane.prepare(hold: asked, tags: ByteView(), record: record)
+                    var prepared = PreparedReport()
+                    lane.prepare(hold: asked, tags: ByteView(), record: record, into: &prepared)
                     return lane.hold(asked, record, prepared)
                 }
             }

@@ -307,7 +307,7 @@ struct MoveTests {
         let (charge, token) = withRecord(asked, gateway) { record in
             var lane = Lane(gateway)
             lane.begin()
-            var record = record
+            var record = record.copy()
             let prepared = lane.prepare(quote: &record)
             let refusal = lane.quote(record, prepared, [])
             #expect(refusal == nil)

@@ -78,7 +78,7 @@ private func decide(_ reports: [TestReport], _ gateway: Gateway) -> ([ReportDeci
 
 /// Lends a report as the record that the hot path sees.
 func withRecord<Result>(
-    _ report: TestReport, _ gateway: Gateway, _ body: (UsageRecord) -> Result
+    _ report: TestReport, _ gateway: Gateway, _ body: (borrowing UsageRecord) -> Result
 ) -> Result {
     report.id.withView { id in
         report.account.withView { account in
@@ -143,13 +143,14 @@ func needsHistory(_ report: TestReport, _ gateway: Gateway) -> Bool {
 
 /// Reports a record as a connection does that was told to ask history.
 func reportAskingHistory(_ report: TestReport, to gateway: Gateway) async throws -> ReportDecision {
-    let prepared = withRecord(report, gateway) { record in
+    let (keys, pinned) = withRecord(report, gateway) { record in
         var lane = Lane(gateway)
         lane.begin()
-        return lane.prepare(record)
+        let prepared = lane.prepare(record)
+        return (prepared.keys, prepared.pinned)
     }
     let history = await withCheckedContinuation { continuation in
-        gateway.askHistory([prepared.keys], pinned: prepared.pinned.map { [$0] } ?? []) {
+        gateway.askHistory([keys], pinned: pinned.map { [$0] } ?? []) {
             continuation.resume(returning: $0[0])
         }
     }

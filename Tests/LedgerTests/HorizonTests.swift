@@ -23,7 +23,7 @@ struct HorizonTests {
     }
 
     private func mayNeedHistory(_ house: House, _ call: Call) -> Bool {
-        house.ledger.mayNeedHistory(call.keys(house.ledger.keys), eventTime: call.eventTime)
+        house.ledger.mayNeedHistory(call.keys(house.ledger.keys).organisation, eventTime: call.eventTime)
     }
 
     @Test("without history, twice the bound is remembered, and then reports are refused")

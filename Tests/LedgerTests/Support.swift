@@ -119,7 +119,7 @@ struct Call: Sendable {
 
     /// Lends the record for the length of `body`.
     func withRecord<Result, Failure: Error>(
-        _ body: (UsageRecord) throws(Failure) -> Result
+        _ body: (borrowing UsageRecord) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         let texts = [
             id, account, provider, model, serviceTier, requestedProvider, requestedModel,
@@ -239,11 +239,14 @@ final class House {
 
     func report(_ call: Call, history: HistoryAnswer = .notAsked) -> ReportDecision {
         let keys = call.keys(ledger.keys)
-        ledger.prefetch(keys)
+        ledger.prefetch(keys.organisation, account: keys.account, request: keys.request)
         return call.content.withView { content in
             call.withRecord { record in
-                ledger.report(
-                    record, keys: keys, content: content, book: book, now: now, history: history, mark: &mark)
+                var receipt = Receipt()
+                let fault = ledger.report(
+                    record, keys: keys, content: content, book: book, now: now, history: history, mark: &mark,
+                    into: &receipt)
+                return ReportDecision(fault, receipt)
             }
         }
     }

@@ -181,7 +181,7 @@ final class BookGateway: Sendable {
         }
     }
 
-    private func charge(_ record: UsageRecord, _ fault: Refusal?) -> ReportAnswer {
+    private func charge(_ record: borrowing UsageRecord, _ fault: Refusal?) -> ReportAnswer {
         if let fault { return .refusal(fault) }
         return books.withLock { books in
             books.asked += 1

@@ -192,7 +192,9 @@ struct LoadPartsTests {
         }
     }
 
-    private func expect(_ record: UsageRecord, _ workload: Workload, _ number: UInt64, _ time: PackedTime) {
+    private func expect(
+        _ record: borrowing UsageRecord, _ workload: Workload, _ number: UInt64, _ time: PackedTime
+    ) {
         let item = workload.item(number)
         let digits = String(number, radix: 16)
         let padded = String(repeating: "0", count: 16 - digits.count) + digits

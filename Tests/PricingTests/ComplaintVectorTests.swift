@@ -248,7 +248,7 @@ struct ComplaintVectorTests {
         ) {
             record, tier -> PricingOutcome in
             Array("primary".utf8).withView { asked in
-                var record = record
+                var record = record.copy()
                 record.requestedModel = asked
                 return book.price(record, tier: tier)
             }

@@ -18,7 +18,7 @@ extension PriceBook {
     /// Lends `body` a record with these names.
     static func withRecord<Value>(
         _ names: Names, _ source: CredentialSource?, _ usage: Usage, at time: Timestamp,
-        _ body: (UsageRecord, ByteView) -> Value
+        _ body: (borrowing UsageRecord, ByteView) -> Value
     ) -> Value {
         let texts = [names.provider, names.model, names.serviceTier, names.tier].map { Array($0.utf8) }
         return Array(texts.joined()).withView { view in
@@ -43,6 +43,15 @@ extension PriceBook {
         at time: Timestamp = .now
     ) -> PricingOutcome {
         Self.withRecord(names, source, usage, at: time) { record, tier in price(record, tier: tier) }
+    }
+
+    /// By a rule version that a quote pinned.
+    func price(
+        _ record: borrowing UsageRecord, ruleVersion: UInt32, at instant: Timestamp
+    ) -> PricingOutcome {
+        var priced = PricedUsage()
+        return PricingOutcome(
+            price(record, ruleVersion: ruleVersion, at: instant, into: &priced), priced)
     }
 
     func explain(

@@ -293,7 +293,7 @@ struct TestReport {
     var token: [UInt8] = []
     var eventTime = Timestamp(microseconds: Int64(Date().timeIntervalSince1970) * 1_000_000)
 
-    func withRecord<Result>(_ body: (UsageRecord) -> Result) -> Result {
+    func withRecord<Result>(_ body: (borrowing UsageRecord) -> Result) -> Result {
         "\(id)\(account)\(provider)\(model)".withView { names in
             var record = UsageRecord()
             var start = 0

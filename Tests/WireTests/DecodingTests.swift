@@ -12,7 +12,7 @@ struct DecodingTests {
 
     /// Decodes and hands over what was read while it is valid.
     private func decode<Result>(
-        _ message: [UInt8], _ body: (ClientFrame, UsageRecord) throws -> Result
+        _ message: [UInt8], _ body: (ClientFrame, borrowing UsageRecord) throws -> Result
     ) throws -> Result {
         var record = UsageRecord()
         return try message.withView { view throws in
