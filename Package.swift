@@ -123,7 +123,7 @@ let package = Package(
         .testTarget(name: "JournalTests", dependencies: ["Journal"], swiftSettings: settings),
         .testTarget(name: "StoreTests", dependencies: ["Store"], swiftSettings: settings),
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: settings),
-        .testTarget(name: "GatewayTests", dependencies: ["Gateway", "COpenSSL"], swiftSettings: settings),
+        .testTarget(name: "GatewayTests", dependencies: ["Gateway"], swiftSettings: settings),
         .testTarget(
             name: "TransportTests",
             dependencies: [

@@ -151,16 +151,16 @@ extension Gateway {
     ) throws(StoreError) -> QuoteSigner {
         let name = "quotes.secret"
         if let text = try control.setting(name) {
-            guard let key = Hexadecimal.bytes(text), key.count == MessageCode.keyBytes else {
+            guard let key = Hexadecimal.bytes(text), key.count == QuoteSigner.secretBytes else {
                 throw StoreError.damagedRow(
                     file: .control, table: "settings", key: name, path: "",
                     reason: "it is not 64 hexadecimal digits; remove the row and outstanding quotes with it")
             }
-            return QuoteSigner(key: key)
+            return QuoteSigner(secret: key)
         }
-        let key = entropy.bytes(MessageCode.keyBytes)
+        let key = entropy.bytes(QuoteSigner.secretBytes)
         try control.set(name, to: Hexadecimal.text(key))
-        return QuoteSigner(key: key)
+        return QuoteSigner(secret: key)
     }
 
     /// Restores the accounts from the checkpoint and replays the journal behind it.

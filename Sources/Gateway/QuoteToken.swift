@@ -2,11 +2,11 @@
 //
 //      0         1              5                   9         17          25       41
 //      +---------+--------------+-------------------+---------+-----------+--------+
-//      | 1       | rule version | catalogue version | instant | expires   | code   |   little-endian
+//      | 2       | rule version | catalogue version | instant | expires   | code   |   little-endian
 //      +---------+--------------+-------------------+---------+-----------+--------+
 //
 // Instant: whose rates apply, the moment of the quote. Expires: the last event time that it is good for;
-// both in microseconds since 1970. The code is the first 16 bytes of HMAC-SHA256 under a secret of the data
+// both in microseconds since 1970. The code is SipHash-2-4's 128 bits under a secret of the data
 // directory, over the bytes before it and then over what the quote was for, none of which is in the token:
 // account, credential source, provider, model, service tier, as the report that brings it names them. So a
 // token is good for one account and model, and whoever edits it cannot make it good for more.
@@ -21,7 +21,7 @@ import Pricing
 
 /// The fields of a token.
 struct QuoteToken: Hashable, Sendable {
-    static let version: UInt8 = 1
+    static let version: UInt8 = 2
     static let codeBytes = 16
     static let headBytes = 25
     static let bytes = headBytes + codeBytes
@@ -80,9 +80,18 @@ struct QuoteToken: Hashable, Sendable {
 
 /// Signs tokens and takes them back. Safe to share.
 struct QuoteSigner: Sendable {
-    private let code: MessageCode
+    /// Bytes of the secret that the data directory keeps; the first half of them is the key.
+    static let secretBytes = 32
 
-    init(key: [UInt8]) { code = MessageCode(key: key) }
+    private let key: HashKey
+
+    init(secret: [UInt8]) {
+        precondition(secret.count == Self.secretBytes, "a secret has 32 bytes")
+        func word(_ bytes: ArraySlice<UInt8>) -> UInt64 {
+            bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        }
+        key = HashKey(first: word(secret[0..<8]), second: word(secret[8..<16]))
+    }
 
     /// Writes the token for what `record` asks about to `output`. `packer` is used as scratch. No allocation.
     func sign(
@@ -93,11 +102,9 @@ struct QuoteSigner: Sendable {
         token.appendHead(to: &packer)
         output.append(bytes: packer.view)
         append(record, to: &packer)
-        unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: MessageCode.codeBytes) { room in
-            guard let whole = room.baseAddress else { return }
-            unsafe code.write(packer.view, to: whole)
-            output.append(bytes: unsafe ByteView(whole, count: QuoteToken.codeBytes))
-        }
+        let code = KeyedHasher.code(of: packer.view, key: key)
+        output.append(fixed: code.low)
+        output.append(fixed: code.high)
     }
 
     /// What the token of `record` says, if this directory signed it for such a record; nil otherwise.
@@ -107,7 +114,11 @@ struct QuoteSigner: Sendable {
         var packer = BytePacker(capacity: 512)
         packer.append(bytes: bytes[0..<QuoteToken.headBytes])
         append(record, to: &packer)
-        return code.begins(packer.view, with: bytes[QuoteToken.headBytes..<QuoteToken.bytes]) ? token : nil
+        let code = KeyedHasher.code(of: packer.view, key: key)
+        let claimed = bytes[QuoteToken.headBytes..<QuoteToken.bytes]
+        // Both halves together: how long it takes does not tell where they differ.
+        let difference = (code.low ^ claimed.word(at: 0)) | (code.high ^ claimed.word(at: 8))
+        return difference == 0 ? token : nil
     }
 
     /// What the quote was for: names in lower case, because their case does not matter.

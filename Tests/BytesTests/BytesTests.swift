@@ -80,6 +80,46 @@ struct KeyedHashTests {
         }
     }
 
+    @Test("message codes are the published SipHash-2-4 ones of 128 bits")
+    func codes() {
+        // The first of vectors_sip128 in the reference implementation, for the same key and inputs.
+        let published: [[UInt8]] = [
+            [0xa3, 0x81, 0x7f, 0x04, 0xba, 0x25, 0xa8, 0xe6, 0x6d, 0xf6, 0x72, 0x14, 0xc7, 0x55, 0x02, 0x93],
+            [0xda, 0x87, 0xc1, 0xd8, 0x6b, 0x99, 0xaf, 0x44, 0x34, 0x76, 0x59, 0x11, 0x9b, 0x22, 0xfc, 0x45],
+            [0x81, 0x77, 0x22, 0x8d, 0xa4, 0xa4, 0x5d, 0xc7, 0xfc, 0xa3, 0x8b, 0xde, 0xf6, 0x0a, 0xff, 0xe4],
+        ]
+        let key = HashKey(first: 0x0706_0504_0302_0100, second: 0x0f0e_0d0c_0b0a_0908)
+        for (count, code) in published.enumerated() {
+            var packer = BytePacker()
+            let found = Array(UInt8(0)..<UInt8(count)).withView { KeyedHasher.code(of: $0, key: key) }
+            packer.append(fixed: found.low)
+            packer.append(fixed: found.high)
+            #expect(Array(packer.view) == code, "\(count) bytes")
+        }
+    }
+
+    /// By `openssl mac -macopt hexkey:000102030405060708090a0b0c0d0e0f -macopt size:16 SipHash`.
+    private static let longCodes: [Int: (UInt64, UInt64)] = [
+        7: (0x53c1_dbd8_beeb_f1a1, 0x3982_f01f_a64a_b8c0),
+        8: (0x61f5_5862_baa9_623b, 0xb497_14f3_64e2_830f),
+        9: (0xabba_d90a_0699_4426, 0xed71_6dbb_028b_7fc4),
+        15: (0x11a8_b033_99e9_9354, 0xd9c3_cf97_0fec_087e),
+        16: (0xbb54_b067_caa4_e26e, 0x7705_2385_bf15_33fd),
+        57: (0xfe49_ed46_961e_4874, 0x8e69_0416_3024_620f),
+        63: (0x4a83_502f_77d1_5051, 0x7cbd_3f97_9a06_3e50),
+        64: (0x3fcd_d4c0_7d07_af1e, 0x4ba7_5836_384d_ad8c),
+        65: (0xc8e1_91fe_983e_2302, 0xef61_5228_0dca_0d22),
+        200: (0x9dff_12ed_f453_587c, 0x2d02_4740_bc79_6a83),
+    ]
+
+    @Test("of longer messages they are those of OpenSSL", arguments: [7, 8, 9, 15, 16, 57, 63, 64, 65, 200])
+    func longCodes(count: Int) throws {
+        let expected = try #require(Self.longCodes[count])
+        let key = HashKey(first: 0x0706_0504_0302_0100, second: 0x0f0e_0d0c_0b0a_0908)
+        let found = (0..<count).map { UInt8($0) }.withView { KeyedHasher.code(of: $0, key: key) }
+        #expect(found == Hash128(low: expected.0, high: expected.1))
+    }
+
     @Test("every bit of the input and of the key changes the hash")
     func sensitivity() {
         let key = HashKey(first: 1, second: 2)

@@ -17,7 +17,7 @@ struct QuoteTests {
         -> DetailedQuote
     {
         let outcome = withRecord(report, gateway) { record -> QuoteOutcome in
-            var record = record
+            var record = record.copy()
             record.requestID = ByteView()
             record.eventTime = Timestamp(microseconds: 0)
             var lane = Lane(gateway)
@@ -276,7 +276,7 @@ struct QuoteTests {
         var lane = Lane(gateway)
         lane.begin()
         withRecord(TestReport(id: "q"), gateway) { record in
-            var record = record
+            var record = record.copy()
             record.requestID = ByteView()
             record.eventTime = Timestamp(microseconds: 0)
             let prepared = lane.prepare(quote: &record)
@@ -290,24 +290,5 @@ struct QuoteTests {
         }
         _ = lane.end()
         await gateway.stop()
-    }
-
-    @Test("codes are RFC 4231's, whatever their length")
-    func codes() {
-        // Test case 6 needs a key of 131 bytes; keys here have 32, so these are computed by OpenSSL's own HMAC.
-        let seed: UInt64 = 7
-        var random = SeededGenerator(seed: seed)
-        for count in [0, 1, 31, 32, 55, 56, 63, 64, 65, 119, 120, 200, 1_000] {
-            let key = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
-            let message = (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
-            var found = [UInt8](repeating: 0, count: 32)
-            message.withView { view in
-                unsafe found.withUnsafeMutableBufferPointer { room in
-                    guard let base = room.baseAddress else { return }
-                    unsafe MessageCode(key: key).write(view, to: base)
-                }
-            }
-            #expect(found == ReferenceCode.hmac(key, message), "\(count) bytes, seed \(seed)")
-        }
     }
 }
