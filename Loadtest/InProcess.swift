@@ -101,7 +101,7 @@ struct InProcessLoad: Sendable {
     let inFlightMax: Int
 
     /// Records that are prepared before the first of them is decided, as the transport does it.
-    static let recordsAtOnce = 64
+    static let recordsAtOnce = CallSlots<ReportReceipt>.count
 
     /// Opens the accounts, each with a million credits.
     func openAccounts(in gateway: Gateway) async throws {
@@ -127,9 +127,9 @@ struct InProcessLoad: Sendable {
         let progress = CycleProgress()
         gateway.add(progress)
         defer { gateway.remove(progress) }
-        var records = InlineArray<64, UsageRecord> { _ in UsageRecord() }
-        var prepared = InlineArray<64, PreparedReport> { _ in PreparedReport() }
-        var receipts = InlineArray<64, ReportReceipt>(repeating: ReportReceipt())
+        var records = CallSlots<UsageRecord> { _ in UsageRecord() }
+        var prepared = CallSlots<PreparedReport> { _ in PreparedReport() }
+        var receipts = CallSlots<ReportReceipt>(repeating: ReportReceipt())
         var result = InProcessResult()
         var turns = TurnQueue()
         let started = clock.monotonicNanoseconds()
@@ -143,7 +143,7 @@ struct InProcessLoad: Sendable {
                     records[slot].eventTime = eventTime
                     lane.prepare(records[slot], into: &prepared[slot])
                 }
-                for slot in 0..<count { lane.prefetchAccount(prepared[slot]) }
+                for slot in 0..<count { _ = lane.prefetchAccount(&prepared[slot]) }
                 for slot in 0..<count {
                     let fault = lane.decide(records[slot], prepared[slot], into: &receipts[slot])
                     if fault != nil || receipts[slot].duplicate {

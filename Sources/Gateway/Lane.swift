@@ -8,6 +8,10 @@ import Bytes
 import Ledger
 import Pricing
 
+/// A slot for each of the calls that are prepared before the first of them is decided: enough to overlap cache
+/// misses, few enough that their records stay near the processor.
+public typealias CallSlots<Element: ~Copyable> = InlineArray<64, Element>
+
 /// A call on its way: its keys, and where the canonical form of its record stands in the lane. A value to be filled,
 /// and filled again.
 public struct PreparedReport: ~Copyable, Sendable {
@@ -19,6 +23,8 @@ public struct PreparedReport: ~Copyable, Sendable {
     public var fault: Refusal?
     /// The record is so old that history must be asked about its id first, or `pinned` is to be made.
     public fileprivate(set) var needsHistory = false
+    /// The row of the account, where more than it is to be asked for.
+    fileprivate var row: UInt32?
     /// What the record's quote has pinned and no book at hand holds.
     public fileprivate(set) var pinned: PinnedVersions?
 
@@ -159,9 +165,21 @@ public struct Lane: ~Copyable {
 
     /// Asks for the row of a prepared call. Its address comes with what was asked for when it was prepared, so the
     /// misses of many calls overlap if all are prepared first, and then all asked for here.
+    /// Returns whether `prefetchLevel` and `prefetchNextLevel` have more to ask for.
     @inline(__always)
-    public func prefetchAccount(_ prepared: borrowing PreparedReport) {
-        ledger.prefetchAccount(prepared.keys.organisation, account: prepared.keys.account)
+    public func prefetchAccount(_ prepared: inout PreparedReport) -> Bool {
+        prepared.row = ledger.prefetchAccount(prepared.keys.organisation, account: prepared.keys.account)
+        return prepared.row != nil
+    }
+
+    /// Asks for what is one step from the account's row: the account above it, and its budgets.
+    public func prefetchLevel(_ prepared: borrowing PreparedReport) {
+        if let row = prepared.row { ledger.prefetchLevel(prepared.keys.organisation, row: row) }
+    }
+
+    /// Asks for what `prefetchLevel` led to.
+    public func prefetchNextLevel(_ prepared: borrowing PreparedReport) {
+        if let row = prepared.row { ledger.prefetchNextLevel(prepared.keys.organisation, row: row) }
     }
 
     /// Asks for what a call about a hold needs beside the row of its account, which was asked for.

@@ -175,15 +175,18 @@ struct BudgetRow: BitwiseCopyable {
     /// What is used at `time`: nothing once the window is over.
     func used(at time: Timestamp) -> Int64 { time >= windowEnd ? 0 : used }
 
-    /// Counts `amount`, in the window of `time`.
-    mutating func count(_ amount: Int64, at time: Timestamp) {
+    /// Counts `amount`, in the window of `time`. Returns whether that took it above its limit.
+    @inline(__always)
+    mutating func count(_ amount: Int64, at time: Timestamp) -> Bool {
         if time >= windowEnd {
             used = 0
             windowEnd = window.range(containing: time, anchorDay: anchorDay).end
         }
         // A count that does not fit is above every limit all the same.
         let (sum, overflow) = used.addingReportingOverflow(amount)
+        let wasWithin = used <= limit
         used = overflow ? .max : sum
+        return wasWithin && used > limit
     }
 }
 

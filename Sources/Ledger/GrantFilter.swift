@@ -129,8 +129,9 @@ extension ShardState {
     /// What a wallet may spend on something: filtered grants count where their filter matches.
     @inline(__always)
     func available(of wallet: UInt32, for use: GrantUse) -> Int64 {
-        let side = accounts[wallet].side
-        if side == AccountRow.none || sides[side].filteredGrants == 0 { return available(of: wallet) }
+        guard accounts[wallet].isRestrained, sides[accounts[wallet].side].filteredGrants > 0 else {
+            return available(of: wallet)
+        }
         return filteredAvailable(of: wallet, for: use)
     }
 
@@ -146,6 +147,7 @@ extension ShardState {
     mutating func keepFilter(_ filter: ByteView, of grant: UInt64, wallet: UInt32) {
         filters[grant] = Array(filter)
         sides[makeSide(of: wallet)].filteredGrants += 1
+        noteRestraint(of: wallet)
     }
 
     /// Forgets the filter of a grant that has nothing left.
@@ -153,6 +155,7 @@ extension ShardState {
     mutating func forgetFilter(of grant: UInt64, wallet: UInt32) {
         filters[grant] = nil
         sides[accounts[wallet].side].filteredGrants -= 1
+        noteRestraint(of: wallet)
     }
 
     // MARK: - Checkpoint

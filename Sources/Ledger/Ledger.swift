@@ -101,10 +101,20 @@ public final class Ledger: Sendable {
     }
 
     /// Asks for the account's row, whose place is in the lines that `prefetch` asked for, and for the lines that will
-    /// be written.
+    /// be written. Returns the row where `prefetchLevel` and then `prefetchNextLevel` have more to ask for.
     @inline(__always)
-    public func prefetchAccount(_ organisation: Hash128, account: Hash128) {
+    public func prefetchAccount(_ organisation: Hash128, account: Hash128) -> UInt32? {
         shards[shard(of: organisation)].state.withLock { $0.prefetchAccount(account) }
+    }
+
+    /// Asks for what stands one step from a row that `prefetchAccount` returned: the account above, budgets.
+    public func prefetchLevel(_ organisation: Hash128, row: UInt32) {
+        shards[shard(of: organisation)].state.withLock { $0.prefetchLevel(row) }
+    }
+
+    /// Asks for what stands two steps from it.
+    public func prefetchNextLevel(_ organisation: Hash128, row: UInt32) {
+        shards[shard(of: organisation)].state.withLock { $0.prefetchNextLevel(row) }
     }
 
     /// Asks for what a hold or its settlement needs beside that, whose place is in the account's row.

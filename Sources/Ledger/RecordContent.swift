@@ -116,6 +116,20 @@ public enum RecordContent {
         var model: ByteView
         /// Input and output, at most `Int64.max`.
         var tokens: Int64
+
+        init(provider: ByteView, model: ByteView, tokens: Int64) {
+            self.provider = provider
+            self.model = model
+            self.tokens = tokens
+        }
+
+        /// Of a record whose counts are within their limits.
+        @inline(__always)
+        init(_ record: borrowing UsageRecord) {
+            provider = record.provider
+            model = record.model
+            tokens = record.usage.inputTokens + record.usage.outputTokens
+        }
     }
 
     /// Input and output, at most `Int64.max`.

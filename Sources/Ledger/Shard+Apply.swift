@@ -12,9 +12,11 @@ extension ShardState {
     }
 
     @inline(__always)
-    mutating func applyCharge(_ entry: ChargeEntry, time: Timestamp, eventTime: Timestamp) {
+    mutating func applyCharge(
+        _ entry: ChargeEntry, _ counted: RecordContent.Counted? = nil, time: Timestamp, eventTime: Timestamp
+    ) {
         takeCharge(entry, time: time)
-        if budgetCount > 0 { countInBudgets(entry, time: time) }
+        if budgetCount > 0 { countInBudgets(entry, counted, time: time) }
         if let orphan = entry.orphan { rememberSettled(orphan, sequence: sequence) }
         remember(
             entry.key,
@@ -141,6 +143,7 @@ extension ShardState {
         }
         let offset = paths.count
         paths.append(bytes: path)
+        if parent != AccountRow.none { hasLevels = true }
         let number = accounts.append(
             AccountRow(
                 hash: hash, pathOffset: UInt32(offset), pathCount: UInt8(path.count), status: .active,
@@ -162,6 +165,7 @@ extension ShardState {
             let parent = accounts[other].parent
             if parent == AccountRow.none || Int(accounts[parent].pathCount) < path.count {
                 accounts[other].parent = number
+                hasLevels = true
             }
         }
     }

@@ -208,16 +208,25 @@ extension ShardState {
 
     // MARK: - Counting
 
-    /// Counts a charge against every budget on its account's way up. What a parked record came to is counted
-    /// when it is settled; its tokens and its request were counted when it was parked.
-    @inline(never)
-    mutating func countInBudgets(_ entry: ChargeEntry, isSettlement: Bool = false, time: Timestamp) {
-        let parts: RecordContent.Counted
+    /// What budgets count of an entry's record, read from its canonical form.
+    private func counted(in entry: ChargeEntry) -> RecordContent.Counted {
         do throws(UnpackingError) {
-            parts = try RecordContent.counted(in: entry.content)
+            return try RecordContent.counted(in: entry.content)
         } catch {
             preconditionFailure("a charge's record was read before, yet \(error)")
         }
+    }
+
+    /// Counts a charge against every budget on its account's way up. What a parked record came to is counted
+    /// when it is settled; its tokens and its request were counted when it was parked.
+    ///
+    /// - Parameter counted: what is counted of the record where it is at hand; else it is read from the entry.
+    @inline(never)
+    mutating func countInBudgets(
+        _ entry: ChargeEntry, _ counted: RecordContent.Counted? = nil, isSettlement: Bool = false,
+        time: Timestamp
+    ) {
+        let parts = counted ?? self.counted(in: entry)
         var share = BudgetShare(
             cost: entry.charge, tokens: isSettlement ? 0 : parts.tokens, requests: isSettlement ? 0 : 1,
             provider: 0, model: 0)
@@ -236,9 +245,7 @@ extension ShardState {
                 var crossed: [BudgetRow] = []
                 changeBudgets(of: current) { budget in
                     guard budget.matches(provider: share.provider, model: share.model) else { return }
-                    let before = budget.used(at: time)
-                    budget.count(share.amount(budget.metric), at: time)
-                    if before <= budget.limit, budget.used > budget.limit { crossed.append(budget) }
+                    if budget.count(share.amount(budget.metric), at: time) { crossed.append(budget) }
                 }
                 for budget in crossed { crossedBudgets.append((current, budget)) }
                 markDirty(current)

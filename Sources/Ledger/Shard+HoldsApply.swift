@@ -126,6 +126,7 @@ extension ShardState {
 
     mutating func changeHeld(by amount: Int64, of wallet: UInt32) {
         sides[accounts[wallet].side].held += amount
+        noteRestraint(of: wallet)
         totals.held += Int128(amount)
     }
 

@@ -247,6 +247,7 @@ extension ShardState {
             preconditionFailure("an account is moved below one that is there")
         }
         accounts[entry.account].parent = parent
+        hasLevels = true
         for number in moving where number != entry.account { noteMissingParents(of: number) }
         _ = makeSide(of: entry.account)
         for name in known where name != to {

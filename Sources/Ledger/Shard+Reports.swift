@@ -120,7 +120,7 @@ extension ShardState {
         }
         staged.append(time: time, entry)
         didStage()
-        applyCharge(entry, time: time, eventTime: record.eventTime)
+        applyCharge(entry, RecordContent.Counted(record), time: time, eventTime: record.eventTime)
         fill(&receipt, for: entry)
         receipt.tierSlot = priced.tierSlot
         if entry.orphan != nil { giveBack(entry, holdID: record.holdID, time: time, receipt: &receipt) }

@@ -55,8 +55,15 @@ extension ShardState {
     /// What open holds keep of a wallet, in nanocredits.
     @inline(__always)
     func held(of wallet: UInt32) -> Int64 {
+        accounts[wallet].isRestrained ? sides[accounts[wallet].side].held : 0
+    }
+
+    /// Notes in an account's own row whether its side row must be looked at for what may be spent: for most that
+    /// once had a hold it need not be, and it would be another line that is not in the cache.
+    @inline(__always)
+    mutating func noteRestraint(of wallet: UInt32) {
         let side = accounts[wallet].side
-        return side == AccountRow.none ? 0 : sides[side].held
+        accounts[wallet].isRestrained = sides[side].held != 0 || sides[side].filteredGrants > 0
     }
 
     /// What a wallet may spend: balance less holds and the overdraft limit; within the range of `Int64`.

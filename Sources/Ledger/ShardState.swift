@@ -29,6 +29,8 @@ struct AccountRow: BitwiseCopyable {
     var ownsWallet: Bool
     var unlimited: Bool
     var isDirty: Bool
+    /// Its side row takes something from what may be spent: open holds, or grants that pay only for some things.
+    var isRestrained = false
     /// What only few accounts have: a row of `ShardState.sides`.
     var side = AccountRow.none
     /// Unspent grants less debt: negative is debt.
@@ -164,6 +166,8 @@ struct ShardState: ~Copyable, Sendable {
     var totals = ShardTotals()
     /// How many budgets there are.
     var budgetCount = 0
+    /// Some account has had another above it: what is said there applies to it.
+    var hasLevels = false
     /// How far the walk for expired grants has come.
     var sweep = GrantSweep()
     /// The open holds.
@@ -220,13 +224,44 @@ struct ShardState: ~Copyable, Sendable {
         index.find(hash) { accounts[$0].hash == hash }
     }
 
-    /// Asks for the row that the index names first for a hash; it need not be the right one.
+    /// Asks for the row that the index names first for a hash; it need not be the right one. Returns its number where
+    /// what applies to it may also stand elsewhere, to be asked for when the row has come.
     @inline(__always)
-    func prefetchAccount(_ hash: Hash128) {
+    func prefetchAccount(_ hash: Hash128) -> UInt32? {
         ids.prefetchNext()
         unsafe tollgate_prefetch(UnsafeRawPointer(bitPattern: staged.endAddress))
-        guard let number = index.find(hash, matches: { _ in true }) else { return }
+        guard let number = index.find(hash, matches: { _ in true }) else { return nil }
         let row = unsafe UnsafeRawPointer(accounts.address(of: number))
+        unsafe tollgate_prefetch(row)
+        unsafe tollgate_prefetch(row + 64)
+        return hasLevels || budgetCount > 0 ? number : nil
+    }
+
+    /// Asks for the account above one whose row has come, and for its own budgets.
+    func prefetchLevel(_ number: UInt32) {
+        let parent = accounts[number].parent
+        if parent != AccountRow.none {
+            unsafe tollgate_prefetch(UnsafeRawPointer(accounts.address(of: parent)))
+        }
+        prefetchSide(of: number)
+    }
+
+    /// Asks for what the rows that `prefetchLevel` asked for lead to.
+    func prefetchNextLevel(_ number: UInt32) {
+        if budgetCount > 0, case let side = accounts[number].side, side != AccountRow.none {
+            let next = sides[side].budget.next
+            if next != AccountRow.none {
+                unsafe tollgate_prefetch(UnsafeRawPointer(budgets.address(of: next)))
+            }
+        }
+        let parent = accounts[number].parent
+        if parent != AccountRow.none { prefetchLevel(parent) }
+    }
+
+    @inline(__always)
+    private func prefetchSide(of number: UInt32) {
+        guard budgetCount > 0, case let side = accounts[number].side, side != AccountRow.none else { return }
+        let row = unsafe UnsafeRawPointer(sides.address(of: side))
         unsafe tollgate_prefetch(row)
         unsafe tollgate_prefetch(row + 64)
     }

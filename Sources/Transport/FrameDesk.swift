@@ -64,11 +64,11 @@ struct FrameDesk: ~Copyable {
     let encoder = FrameEncoder()
     /// The records of the frames being handled, and what was prepared of each, by their slots. The views of a record
     /// live until the decoder is reset.
-    var records = InlineArray<64, UsageRecord> { _ in UsageRecord() }
-    var prepared = InlineArray<64, PreparedReport> { _ in PreparedReport() }
+    var records = CallSlots<UsageRecord> { _ in UsageRecord() }
+    var prepared = CallSlots<PreparedReport> { _ in PreparedReport() }
     /// What came of each. They are sent a while after they were written: a copy of what was just written waits until
     /// the writing is done, with everything written before it.
-    var receipts = InlineArray<64, ReportReceipt>(repeating: ReportReceipt())
+    var receipts = CallSlots<ReportReceipt>(repeating: ReportReceipt())
     var results: [Wire.ReportAnswer] = []
     private var calls: [PendingCall] = []
     /// What is known beside the record of those calls that ask for a hold or name one, in their order.
@@ -77,9 +77,8 @@ struct FrameDesk: ~Copyable {
     /// Frames of the last read that wait for history.
     private(set) var late: [LateFrame] = []
 
-    /// Reports that are prepared before the first of them is decided: enough to overlap cache misses,
-    /// few enough that their records stay in the first-level cache.
-    static let recordsAtOnce = 64
+    /// Calls that are prepared before the first of them is decided.
+    static let recordsAtOnce = CallSlots<ReportReceipt>.count
 
     /// A call between preparing and deciding; its record is in the slot of the same number.
     private struct PendingCall {
@@ -228,9 +227,14 @@ struct FrameDesk: ~Copyable {
     }
 
     /// Asks for the rows of the first calls that were prepared, so that their misses overlap.
-    func prefetch(_ count: Int, holds: Bool) {
+    mutating func prefetch(_ count: Int, holds: Bool) {
         if count == 1 { return }
-        for slot in 0..<count { lane.prefetchAccount(prepared[slot]) }
+        var hasMore = false
+        for slot in 0..<count { hasMore = lane.prefetchAccount(&prepared[slot]) || hasMore }
+        if hasMore {
+            for slot in 0..<count { lane.prefetchLevel(prepared[slot]) }
+            for slot in 0..<count { lane.prefetchNextLevel(prepared[slot]) }
+        }
         if holds { for slot in 0..<count { lane.prefetchHold(prepared[slot]) } }
     }
 
