@@ -19,6 +19,8 @@ final class Workers: Sendable {
     /// A stop that finishes nothing.
     private let isAbandoned = Atomic<Bool>(false)
     private let historyWakeup = Wakeup()
+    /// Somebody waits for the history, so it does not run last.
+    private let isHistoryUrgent = Atomic<Bool>(false)
     private let checkpointWakeup = Wakeup()
     private let sweeperWakeup = Wakeup()
     private let threads = Mutex<[WorkerThread]>([])
@@ -35,7 +37,8 @@ final class Workers: Sendable {
         let worker = Sending(try HistoryWorker(gateway))
         let lookups = lookups
         let started = [
-            try WorkerThread(name: "history", urgency: .last) { [self] in followHistory(worker.value) },
+            try WorkerThread(name: Self.historyName, urgency: .last) { [self] in followHistory(worker.value)
+            },
             try WorkerThread(name: "history-lookup", urgency: .normal) { lookups.run() },
             try WorkerThread(name: "checkpoint", urgency: .later) { [self] in takeCheckpoints() },
             try WorkerThread(name: "sweeper", urgency: .later) { [self] in sweep() },
@@ -47,8 +50,22 @@ final class Workers: Sendable {
     /// transaction has a page of sums to be written, however few its rows are.
     private static let historyPause = Duration.seconds(1)
 
-    /// Lets the history follow now.
-    func wakeHistory() { historyWakeup.signal() }
+    /// Lets the history follow now, and not last of all: somebody waits for it.
+    func wakeHistory() {
+        if !isHistoryUrgent.exchange(true, ordering: .relaxed) { setHistoryLast(false) }
+        historyWakeup.signal()
+    }
+
+    /// Who waits asks again and again, so what is set here while somebody begins to wait is soon set right.
+    private func historyCaughtUp() {
+        if isHistoryUrgent.exchange(false, ordering: .relaxed) { setHistoryLast(true) }
+    }
+
+    private func setHistoryLast(_ isLast: Bool) {
+        threads.withLock { $0.first { $0.name == Self.historyName }?.setLast(isLast) }
+    }
+
+    private static let historyName = "history"
 
     /// How long a stop waits for the history.
     private static let catchUpNanosecondsMax: UInt64 = 3_000_000_000
@@ -88,6 +105,7 @@ final class Workers: Sendable {
                     if progress == .idle { return }
                     continue
                 }
+                historyCaughtUp()
                 // What comes meanwhile shares the next transaction, and its sync.
                 _ = historyWakeup.wait(timeout: Self.historyPause)
             } catch StoreError.retryLater(let failure) {
@@ -155,6 +173,7 @@ final class Workers: Sendable {
         gateway.journal.stop()
         isStopping.store(true, ordering: .sequentiallyConsistent)
         lookups.stop()
+        setHistoryLast(false)
         historyWakeup.signal()
         checkpointWakeup.signal()
         sweeperWakeup.signal()

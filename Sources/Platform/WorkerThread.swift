@@ -108,6 +108,17 @@ public final class WorkerThread: Sendable {
         if let joined { _ = pthread_join(joined, nil) }
     }
 
+    /// Lets a thread that was started as `.last` run like any other for a while, and then last again. Where the
+    /// process may not raise a priority (without CAP_SYS_NICE, mostly), the thread stays last.
+    public func setLast(_ isLast: Bool) {
+        var parameter = sched_param()
+        thread.withLock { thread in
+            guard let thread else { return }
+            // Refused, it runs later, as it would have.
+            _ = unsafe pthread_setschedparam(thread, isLast ? tollgate_sched_idle : SCHED_OTHER, &parameter)
+        }
+    }
+
     deinit {
         if let left = thread.withLock({ $0 }) { pthread_detach(left) }
     }

@@ -30,6 +30,44 @@ struct ThreadTests {
         }
     }
 
+    @Test("a thread that runs last is let run like others, and last again")
+    func lastForAWhile() throws {
+        let (begin, done) = (Wakeup(), Wakeup())
+        let seen = Policy()
+        let thread = try WorkerThread(name: "patient", urgency: .last) {
+            for _ in 0..<3 {
+                begin.wait()
+                seen.note()
+                done.signal()
+            }
+        }
+        func policyNow() -> CInt {
+            begin.signal()
+            done.wait()
+            return seen.value.load(ordering: .relaxed)
+        }
+        let atFirst = policyNow()
+        thread.setLast(false)
+        let raised = policyNow()
+        thread.setLast(true)
+        let again = policyNow()
+        thread.join()
+        guard thread.priority == .idle else { return }
+        #expect(again == atFirst && atFirst != SCHED_OTHER)
+        // Without the right to raise a priority it stays what it was.
+        #expect(raised == SCHED_OTHER || geteuid() != 0)
+    }
+
+    final class Policy: Sendable {
+        let value = Atomic<CInt>(-1)
+
+        func note() {
+            var (policy, parameter) = (CInt(-1), sched_param())
+            _ = unsafe pthread_getschedparam(pthread_self(), &policy, &parameter)
+            value.store(policy, ordering: .relaxed)
+        }
+    }
+
     final class Counter: Sendable {
         let count = Atomic<Int>(0)
     }
