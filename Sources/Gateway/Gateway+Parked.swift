@@ -151,11 +151,11 @@ extension Gateway {
         }
     }
 
-    /// What the report's quote had pinned holds for its settlement too.
+    /// What the report's quote had pinned holds for its settlement too; its token was verified when it was parked.
     private func pinForSettlement(
         _ record: borrowing UsageRecord
     ) throws(AdministrationError) -> (pin: PricePin, book: PriceBook) {
-        guard let token = verified(record) else { return (.none, priceBook) }
+        guard let token = QuoteToken(record.quoteToken) else { return (.none, priceBook) }
         guard let book = try loadBook(token.catalogueVersion, ruleVersion: token.ruleVersion) else {
             return (.none, priceBook)
         }

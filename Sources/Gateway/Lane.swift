@@ -20,7 +20,7 @@ public struct PreparedReport: ~Copyable, Sendable {
     fileprivate var contentStart = 0
     fileprivate var contentEnd = 0
     /// Why the record goes no further.
-    public var fault: Refusal?
+    public internal(set) var fault: Refusal?
     /// The record is so old that history must be asked about its id first, or `pinned` is to be made.
     public fileprivate(set) var needsHistory = false
     /// The row of the account, where more than it is to be asked for.
@@ -30,8 +30,16 @@ public struct PreparedReport: ~Copyable, Sendable {
 
     public init() {}
 
+    /// Of a call whose fields are at fault; nothing else is known of it.
+    public mutating func fail(_ refusal: Refusal) {
+        clear()
+        fault = refusal
+    }
+
+    /// Forgets what not every call sets; the rest is written before it is read.
     mutating func clear() {
         fault = nil
+        row = nil
         needsHistory = false
         pinned = nil
         keys.hold = RecordKeys.none.hold
@@ -140,13 +148,6 @@ public struct Lane: ~Copyable {
             prepared.pinned = gateway.missingBook(record, book: book)
             prepared.needsHistory = prepared.needsHistory || prepared.pinned != nil
         }
-    }
-
-    /// `prepare(quote:into:)` for one record.
-    public mutating func prepare(quote record: inout UsageRecord) -> PreparedReport {
-        var prepared = PreparedReport()
-        prepare(quote: &record, into: &prepared)
-        return prepared
     }
 
     /// Asks for the lines that a quote will need. What is wrong with its account is said when it is priced. Without

@@ -22,6 +22,8 @@ import Pricing
 /// The fields of a token.
 struct QuoteToken: Hashable, Sendable {
     static let version: UInt8 = 2
+    /// The first had another code, so it is good for no report any more; what it pinned is read from old ones.
+    private static let readableVersions: ClosedRange<UInt8> = 1...2
     static let codeBytes = 16
     static let headBytes = 25
     static let bytes = headBytes + codeBytes
@@ -42,16 +44,12 @@ struct QuoteToken: Hashable, Sendable {
 
     /// Reads a token without its code; nil if it is of no known form.
     init?(_ token: ByteView) {
-        guard token.count == Self.bytes, token[0] == Self.version else { return nil }
-        func word(_ start: Int, _ count: Int) -> UInt64 {
-            var value: UInt64 = 0
-            for index in (start..<start + count).reversed() { value = value << 8 | UInt64(token[index]) }
-            return value
-        }
-        ruleVersion = UInt32(word(1, 4))
-        catalogueVersion = UInt32(word(5, 4))
-        instant = Timestamp(microseconds: Int64(bitPattern: word(9, 8)))
-        expiresAt = Timestamp(microseconds: Int64(bitPattern: word(17, 8)))
+        guard token.count == Self.bytes, Self.readableVersions.contains(token[0]) else { return nil }
+        let versions = token.word(at: 1)
+        ruleVersion = UInt32(truncatingIfNeeded: versions)
+        catalogueVersion = UInt32(versions >> 32)
+        instant = Timestamp(microseconds: Int64(bitPattern: token.word(at: 9)))
+        expiresAt = Timestamp(microseconds: Int64(bitPattern: token.word(at: 17)))
     }
 
     fileprivate func appendHead(to packer: inout BytePacker) {
@@ -87,10 +85,7 @@ struct QuoteSigner: Sendable {
 
     init(secret: [UInt8]) {
         precondition(secret.count == Self.secretBytes, "a secret has 32 bytes")
-        func word(_ bytes: ArraySlice<UInt8>) -> UInt64 {
-            bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
-        }
-        key = HashKey(first: word(secret[0..<8]), second: word(secret[8..<16]))
+        key = secret.withView { HashKey(first: $0.word(at: 0), second: $0.word(at: 8)) }
     }
 
     /// Writes the token for what `record` asks about to `output`. `packer` is used as scratch. No allocation.

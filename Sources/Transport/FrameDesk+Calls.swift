@@ -184,7 +184,7 @@ extension FrameDesk {
             for index in range {
                 let slot = index - first
                 if let fault = decoder.read(batch, at: index, into: &records[slot]) {
-                    prepared[slot].fault = fault
+                    prepared[slot].fail(fault)
                 } else {
                     lane.prepare(records[slot], into: &prepared[slot])
                 }

@@ -196,28 +196,14 @@ struct FrameDesk: ~Copyable {
         prefetch(calls.count, holds: !waits.isEmpty || !holdCalls.isEmpty)
         var firstUnsent = 0
         for index in calls.indices {
-            let callID = calls[index].callID
+            var fault: NoReceipt?
             if calls[index].kind.isReport {
-                guard let fault = lane.decide(records[index], prepared[index], into: &receipts[index]) else {
-                    continue
-                }
-                appendReceipts(firstUnsent..<index, to: &answers)
-                firstUnsent = index + 1
-                answer(fault, at: index, to: &answers)
-                continue
+                fault = lane.decide(records[index], prepared[index], into: &receipts[index])
+                if fault == nil { continue }
             }
             appendReceipts(firstUnsent..<index, to: &answers)
             firstUnsent = index + 1
-            switch calls[index].kind {
-            case .report, .settlement: break
-            case .quote(let options):
-                let refusal = lane.quote(records[index], prepared[index], options)
-                answerQuote(refusal, callID: callID, to: &answers)
-            case .hold(let place):
-                let call = holdCalls[place]
-                let decision = lane.hold(call.terms, records[index], prepared[index], tags: call.tags)
-                append(decision, about: call.terms.holdID, callID: callID, to: &answers)
-            }
+            answer(index, fault, to: &answers)
         }
         appendReceipts(firstUnsent..<calls.count, to: &answers)
         calls.removeAll(keepingCapacity: true)
@@ -239,25 +225,35 @@ struct FrameDesk: ~Copyable {
     }
 
     private func appendReceipts(_ slots: Range<Int>, to answers: inout Answers) {
-        if slots.isEmpty { return }
-        encoder.append(receipts: slots.count, to: &answers.output) { index in
-            let slot = slots.lowerBound + index
-            return (calls[slot].callID, receipts[slot])
+        // A few at a time: room for the longest receipts is taken, and most are short.
+        for first in stride(from: slots.lowerBound, to: slots.upperBound, by: 16) {
+            let count = min(slots.upperBound - first, 16)
+            encoder.append(receipts: count, to: &answers.output) { index in
+                (calls[first + index].callID, receipts[first + index])
+            }
         }
         answers.count += slots.count
     }
 
-    /// Answers a report that has no receipt, or sets its frame aside.
-    @inline(never)
-    private mutating func answer(_ fault: NoReceipt, at index: Int, to answers: inout Answers) {
-        switch (fault, calls[index].kind) {
-        case (.askHistory, .settlement(let place)):
+    /// Answers a quote, a hold, or a report that has no receipt; or sets its frame aside.
+    private mutating func answer(_ index: Int, _ fault: NoReceipt?, to answers: inout Answers) {
+        let callID = calls[index].callID
+        switch (calls[index].kind, fault) {
+        case (.quote(let options), _):
+            let refusal = lane.quote(records[index], prepared[index], options)
+            answerQuote(refusal, callID: callID, to: &answers)
+        case (.hold(let place), _):
+            let call = holdCalls[place]
+            let decision = lane.hold(call.terms, records[index], prepared[index], tags: call.tags)
+            append(decision, about: call.terms.holdID, callID: callID, to: &answers)
+        case (.settlement(let place), .askHistory):
             let wait = waits[place]
             setAside(
                 [prepared[index].keys], pinned: [], message: wait.message,
                 deadline: (wait.since ?? .now()) + wait.timeout)
-        case (.askHistory, _): append(Refusal(.overloaded), callID: calls[index].callID, to: &answers)
-        case (.refused(let refusal), _): append(refusal, callID: calls[index].callID, to: &answers)
+        case (_, .refused(let refusal)): append(refusal, callID: callID, to: &answers)
+        case (_, .askHistory): append(Refusal(.overloaded), callID: callID, to: &answers)
+        case (_, nil): break
         }
     }
 

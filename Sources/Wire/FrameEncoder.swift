@@ -103,8 +103,9 @@ public final class FrameEncoder {
             var used = 0
             for index in 0..<count {
                 let (callID, answer) = receipt(index)
-                let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: room[used...])
-                used += unsafe pack(answer, .frame(callID: callID), into: rest)
+                let own = unsafe UnsafeMutableRawBufferPointer(
+                    rebasing: room[used..<used + FrameEncoder.receiptFrameBytesMax])
+                used += unsafe pack(answer, .frame(callID: callID), into: own)
             }
             return used
         }

@@ -76,6 +76,15 @@ private func decide(_ reports: [TestReport], _ gateway: Gateway) -> ([ReportDeci
     return (decisions, lane.end())
 }
 
+extension Lane {
+    /// `prepare(quote:into:)` for one record.
+    mutating func prepare(quote record: inout UsageRecord) -> PreparedReport {
+        var prepared = PreparedReport()
+        prepare(quote: &record, into: &prepared)
+        return prepared
+    }
+}
+
 /// Lends a report as the record that the hot path sees.
 func withRecord<Result>(
     _ report: TestReport, _ gateway: Gateway, _ body: (borrowing UsageRecord) -> Result
