@@ -44,9 +44,9 @@ struct FullDiskTests {
 
             try FileManager.default.removeItem(atPath: mount + "/filler")
             let before = score.count
-            let healed = Date(timeIntervalSinceNow: 10)
+            let healed = Date(timeIntervalSinceNow: 60)
             while score.count < before + 100, Date() < healed { try await Task.sleep(for: .milliseconds(20)) }
-            #expect(score.count >= before + 100, "no report was taken ten seconds after there was room")
+            #expect(score.count >= before + 100, "no report was taken a minute after there was room")
             score.isStopping.store(true, ordering: .relaxed)
             try await group.waitForAll()
         }

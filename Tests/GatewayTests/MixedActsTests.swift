@@ -99,7 +99,7 @@ struct MixedActsTests {
                 }
             }
             for _ in 0..<rounds {
-                try await gateway.waitForHistory(timeout: .seconds(60))
+                try await gateway.waitForHistory(timeout: .seconds(600))
                 clock.advance(
                     by: [1_000, 1_000_000, 61_000_000, 3_600_000_000, 90_000_000_000].randomElement(
                         using: &random) ?? 0)

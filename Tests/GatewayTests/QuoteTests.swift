@@ -209,6 +209,22 @@ struct QuoteTests {
         await gateway.stop()
     }
 
+    @Test("a token of the form before is good for no report, and still tells what it pinned")
+    func earlierForm() async throws {
+        let directory = try TemporaryDirectory()
+        let gateway = try openGateway(directory)
+        await openAccount(gateway)
+        let token = try quote(TestReport(id: ""), gateway).token
+        var earlier = token
+        earlier[0] = 1
+        let read = try #require(earlier.withView { QuoteToken($0) })
+        #expect(read == token.withView { QuoteToken($0) } && earlier.withView { PinnedQuote($0) } != nil)
+        let refusal = try #require(
+            try await report([TestReport(id: "r-1", token: earlier)], to: gateway)[0].refusal)
+        #expect(refusal.reason == .invalidArgument && refusal.field == .quoteToken)
+        await gateway.stop()
+    }
+
     @Test("a quote for another time carries no token into this one")
     func otherTime() async throws {
         let directory = try TemporaryDirectory()
