@@ -1,4 +1,5 @@
-// SipHash with 128 bits of output: 1-3 for every table whose keys come from outside, 2-4 for codes that only we make.
+// SipHash with 128 bits of output: 1-3 for every table whose keys come from outside, 2-4 for codes that only
+// we make.
 //
 // Clients choose account paths and request ids, so an unkeyed hash would let them build collisions.
 // The key is random per data directory. Source: Aumasson and Bernstein, "SipHash: a fast short-input

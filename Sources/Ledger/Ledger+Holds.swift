@@ -48,8 +48,7 @@ extension Ledger {
     /// amount. `mark` is moved on to what the answer waits for.
     public func hold(
         _ terms: HoldTerms, keys holdKeys: HoldKeys, record: borrowing UsageRecord, book: PriceBook,
-        now: Timestamp,
-        mark: inout AnswerMark
+        now: Timestamp, mark: inout AnswerMark
     ) -> HoldDecision {
         let number = shard(of: holdKeys.organisation)
         return shards[number].state.withLock { state in

@@ -269,8 +269,7 @@ public final class Ledger: Sendable {
     /// its tier.
     public func quote(
         _ keys: RecordKeys, record: borrowing UsageRecord, book: PriceBook, compare: Bool = false,
-        now: Timestamp,
-        mark: inout AnswerMark, into standing: inout QuoteStanding,
+        now: Timestamp, mark: inout AnswerMark, into standing: inout QuoteStanding,
         noteTier: (ByteView) -> Void = { _ in }
     ) {
         shards[shard(of: keys.organisation)].state.withLock { state in

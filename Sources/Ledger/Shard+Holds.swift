@@ -377,8 +377,7 @@ extension ShardState {
     @inline(never)
     mutating func settle(
         _ record: borrowing UsageRecord, _ entry: inout ChargeEntry, hold key: Hash128, book: PriceBook,
-        pin: PricePin,
-        now: Timestamp, history: HistoryAnswer, into receipt: inout Receipt
+        pin: PricePin, now: Timestamp, history: HistoryAnswer, into receipt: inout Receipt
     ) -> NoReceipt? {
         let time = entryTime(now)
         expireHolds(until: time)

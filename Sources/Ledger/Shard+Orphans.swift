@@ -21,8 +21,7 @@ extension ShardState {
     /// part counts. `hasUsage` says whether `record` is one.
     func orphanTerms(
         _ policy: OrphanPolicy, amount: Int64, record: borrowing UsageRecord, hasUsage: Bool,
-        of wallet: UInt32, tier: ByteView,
-        book: PriceBook
+        of wallet: UInt32, tier: ByteView, book: PriceBook
     ) -> OrphanTerms {
         var terms = OrphanTerms()
         guard hasUsage else {
