@@ -79,8 +79,9 @@ struct JournalThreadsTests {
                 }
             }
             for stager in stagers { stager.join() }
-            Self.wait("everything is durable") { journal.durableLSN == UInt64(3 * perThread) }
-            #expect(source.durable.count == 3 * perThread)
+            // The source is told after the number is set, so it is the source that is waited for.
+            Self.wait("everything is durable") { source.durable.count == 3 * perThread }
+            #expect(journal.durableLSN == UInt64(3 * perThread))
             let reader = try journal.reader(from: 1)
             var read: [UInt8] = []
             while let batch = try reader.next() { read += Array(batch.body) }
