@@ -72,7 +72,7 @@ public final class FrameServer: Sendable {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
-            .childChannelOption(Self.tcp(TCP_USER_TIMEOUT), value: 20_000)
+            .childChannelOption(Self.tcp(TCP_USER_TIMEOUT), value: Self.userTimeoutMilliseconds(limits))
             .childChannelOption(Self.tcp(TCP_KEEPIDLE), value: 30)
             .childChannelOption(Self.tcp(TCP_KEEPINTVL), value: 10)
             .childChannelOption(Self.tcp(TCP_KEEPCNT), value: 3)
@@ -121,6 +121,12 @@ public final class FrameServer: Sendable {
                 memory.note(accepting: accepts)
             }
         }
+    }
+
+    /// After how long without any acknowledgement the kernel gives a connection up; for one whose client reads nothing,
+    /// too, so it is longer than such a client is given here.
+    private static func userTimeoutMilliseconds(_ limits: TransportLimits) -> Int {
+        Int(max(20, limits.writeStallSecondsMax + 10)) * 1_000
     }
 
     private static func tcp(_ option: CInt) -> ChannelOptions.Types.SocketOption {

@@ -87,6 +87,7 @@ struct MemoryTests {
             var senders: [RawClient] = []
             for _ in 0..<40 { senders.append(try await accepted(running)) }
             for client in deaf { try await client.floodWithPings() }
+            #expect(running.server.connections == deaf.count + senders.count)
             #expect(running.server.figures.memoryBytes > 1 << 20)
             #expect(running.server.figures.overloadRung == 0)
             // Each holds an eighth of a mebibyte for a batch that is not whole.
@@ -107,7 +108,9 @@ struct MemoryTests {
             // No call is refused any more, though perhaps nobody is accepted yet.
             try await until { running.server.figures.overloadRung < 2 }
             let closed = running.server.figures.closedForMemory
-            #expect(closed == 1 || closed == 2, "each loop closes its own")
+            #expect(
+                closed == 1 || closed == 2,
+                "each loop closes its own: \(closed) after \(sent) senders")
             try await until { running.server.connections == deaf.count + senders.count - closed }
             for sender in senders[..<sent] {
                 try await sender.send([batch[batch.count - 1]])

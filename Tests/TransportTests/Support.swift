@@ -370,10 +370,12 @@ func balanceFrame(_ account: StaticString, _ callID: UInt64) -> [UInt8] {
 func frame(_ message: [UInt8]) -> [UInt8] { [0, 0, 0, 0, UInt8(message.count)] + message }
 
 /// Waits until `condition` holds; gives up after ten seconds.
-func until(_ condition: () -> Bool) async throws {
+func until(
+    sourceLocation: SourceLocation = #_sourceLocation, _ condition: () -> Bool
+) async throws {
     for _ in 0..<2_000 {
         if condition() { return }
         try await Task.sleep(for: .milliseconds(5))
     }
-    Issue.record("what was waited for did not come")
+    Issue.record("what was waited for did not come", sourceLocation: sourceLocation)
 }
