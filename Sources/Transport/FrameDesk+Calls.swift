@@ -59,15 +59,17 @@ extension FrameDesk {
         case .ping(let payload):
             encoder.append(pong: payload, callID: frame.callID, to: &answers.output)
             answers.count += 1
-        case .settle(let fault), .hold(_, let fault):
+        case .settle(let fault), .hold(let fault):
             if let fault { refuse(fault, callID: frame.callID, to: &answers) }
-        case .void(let call, let fault):
+        case .void(let fault):
             if let fault { return refuse(fault, callID: frame.callID, to: &answers) }
+            let call = decoder.void
             answer(
                 lane.void(call.holdID, account: call.account, reason: call.reason),
                 (call.holdID, call.account), frame, message: message, since: since, to: &answers)
-        case .extend(let call, let fault):
+        case .extend(let fault):
             if let fault { return refuse(fault, callID: frame.callID, to: &answers) }
+            let call = decoder.extend
             answer(
                 lane.extend(
                     call.holdID, account: call.account, leaseMilliseconds: call.leaseMilliseconds,

@@ -177,7 +177,8 @@ struct FrameDesk: ~Copyable {
                 lane.prepare(quote: &records[slot], into: &prepared[slot])
                 calls.append(PendingCall(callID: frame.callID, kind: .quote(options)))
                 if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
-            } else if case .hold(let call, nil) = frame.call {
+            } else if case .hold(nil) = frame.call {
+                let call = decoder.hold
                 lane.prepare(
                     hold: call.terms, tags: call.tags, record: records[slot], into: &prepared[slot])
                 calls.append(PendingCall(callID: frame.callID, kind: .hold(holdCalls.count)))
@@ -283,12 +284,14 @@ struct FrameDesk: ~Copyable {
                         to: &answers)
                 case .reportBatch(let batch):
                     answer(batch, callID: decoded.callID, history: history, to: &answers)
-                case .void(let call, nil):
+                case .void(nil):
+                    let call = decoder.void
                     append(
                         lane.void(
                             call.holdID, account: call.account, reason: call.reason, history: history[0]),
                         about: call.holdID, callID: decoded.callID, to: &answers)
-                case .extend(let call, nil):
+                case .extend(nil):
+                    let call = decoder.extend
                     append(
                         lane.extend(
                             call.holdID, account: call.account, leaseMilliseconds: call.leaseMilliseconds,

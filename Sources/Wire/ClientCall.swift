@@ -1,7 +1,7 @@
 // What a client asks, as the server's handler sees it.
 //
-// The record of a report or quote is not in here but in the slot that the caller of `decode` lends:
-// it is some 450 bytes, and a call is passed around by value.
+// The record of a report or quote is not in here but in the slot that the caller of `decode` lends, and the terms of a hold
+// are with the decoder: some 450 bytes and 100, and a call is passed around by value, a million times a second.
 
 import Bytes
 import CTollgateProtos
@@ -35,12 +35,14 @@ public enum ClientCall: Sendable {
     case reportBatch(ReportBatch)
     /// The usage is in the caller's slot.
     case quote(QuoteOptions, fault: Refusal?)
-    /// The usage, if the terms have no amount, is in the caller's slot.
-    case hold(HoldCall, fault: Refusal?)
+    /// It is the decoder's `hold`. The usage, if the terms have no amount, is in the caller's slot.
+    case hold(fault: Refusal?)
     /// The actual usage is in the caller's slot, its `holdID` set from the call.
     case settle(fault: Refusal?)
-    case void(VoidCall, fault: Refusal?)
-    case extend(ExtendCall, fault: Refusal?)
+    /// It is the decoder's `void`.
+    case void(fault: Refusal?)
+    /// It is the decoder's `extend`.
+    case extend(fault: Refusal?)
     case getBalance(account: ByteView)
     case ping(ByteView)
     /// No call, or one that this version does not know.

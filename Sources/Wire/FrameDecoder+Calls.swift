@@ -27,7 +27,8 @@ extension FrameDecoder {
             unsafe call.terms.amount = request.pointee.amount
         }
         let fault = unsafe readHold(request, into: &call, &record)
-        return .hold(call, fault: fault)
+        hold = call
+        return .hold(fault: fault)
     }
 
     /// Reads the rest of a hold's request, and says what is wrong with it.
@@ -95,7 +96,8 @@ extension FrameDecoder {
         let fault =
             textFault(call.holdID, .holdID, 1, WireLimits.idBytesMax)
             ?? textFault(call.reason, .reason, 0, WireLimits.reasonBytesMax)
-        return .void(call, fault: fault)
+        void = call
+        return .void(fault: fault)
     }
 
     func read(_ request: UnsafeMutablePointer<Tollgate__V1__ExtendRequest>) -> ClientCall {
@@ -106,7 +108,8 @@ extension FrameDecoder {
         if unsafe request.pointee.has_amount_case == TOLLGATE__V1__EXTEND_REQUEST__HAS_AMOUNT_AMOUNT {
             unsafe call.amount = request.pointee.amount
         }
-        return .extend(call, fault: textFault(call.holdID, .holdID, 1, WireLimits.idBytesMax))
+        extend = call
+        return .extend(fault: textFault(call.holdID, .holdID, 1, WireLimits.idBytesMax))
     }
 
     /// Reads a usage that may have been left out, which leaves every field missing.

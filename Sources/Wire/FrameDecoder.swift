@@ -22,6 +22,10 @@ public enum CallKind: UInt8, Hashable, Sendable, CaseIterable {
 @safe
 public final class FrameDecoder {
     let arena = Arena()
+    /// What the call about a hold that was read last asks for, beside its record.
+    public internal(set) var hold = HoldCall()
+    public internal(set) var void = VoidCall()
+    public internal(set) var extend = ExtendCall()
 
     /// A decoder with room for a typical read; it grows with what is received and shrinks again.
     public init() {}

@@ -148,7 +148,8 @@ struct LoadPartsTests {
                 var record = UsageRecord()
                 let frame = try decoder.decode(view[5..<view.count], into: &record)
                 switch frame.call {
-                case .hold(let call, let fault):
+                case .hold(let fault):
+                    let call = decoder.hold
                     #expect(stage == .opening && fault == nil && call.terms.amount == nil)
                     #expect(call.terms.holdID == record.requestID && call.terms.account == record.account)
                     #expect(call.terms.source == record.credentialSource)

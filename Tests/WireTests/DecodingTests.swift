@@ -254,10 +254,11 @@ struct DecodingTests {
             }
         }
         try decode(hold) { frame, _ in
-            guard case .hold(let call, fault: nil) = frame.call else {
+            guard case .hold(fault: nil) = frame.call else {
                 Issue.record("\(frame.call)")
                 return
             }
+            let call = decoder.hold
             #expect(call.terms.holdID.text == "h" && call.terms.amount == 5)
             #expect(call.terms.account.text == "acme" && call.terms.source == .byok)
             #expect(call.terms.policy == .clip && call.terms.leaseMilliseconds == 60_000)
@@ -274,10 +275,11 @@ struct DecodingTests {
                 }
             }
             try decode(priced) { frame, record in
-                guard case .hold(let call, let fault) = frame.call else {
+                guard case .hold(let fault) = frame.call else {
                     Issue.record("\(frame.call)")
                     return
                 }
+                let call = decoder.hold
                 #expect((fault == nil) == isSound, "\(account) \(source): \(String(describing: fault))")
                 if isSound {
                     #expect(call.terms.amount == nil && record.account.text == account)
@@ -314,7 +316,7 @@ struct DecodingTests {
             },
         ] {
             try decode(bad) { frame, _ in
-                guard case .hold(_, fault: .some) = frame.call else {
+                guard case .hold(fault: .some) = frame.call else {
                     Issue.record("\(frame.call)")
                     return
                 }
