@@ -143,8 +143,9 @@ struct InProcessLoad: Sendable {
                     records[slot].eventTime = eventTime
                     lane.prepare(records[slot], into: &prepared[slot])
                 }
-                for slot in 0..<count { _ = lane.prefetchAccount(&prepared[slot]) }
+                lane.prefetchFirst(of: count, &prepared)
                 for slot in 0..<count {
+                    lane.prefetch(behind: slot, of: count, &prepared)
                     let fault = lane.decide(records[slot], prepared[slot], into: &receipts[slot])
                     if fault != nil || receipts[slot].duplicate {
                         result.failed += 1

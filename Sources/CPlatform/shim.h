@@ -18,9 +18,25 @@
 #endif
 
 /// Asks the processor to fetch the cache line at `address`. Never faults, reads nothing.
-static inline void tollgate_prefetch(const void *address) { __builtin_prefetch(address, 1, 3); }
+static inline void tollgate_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+/// The same for a line that will be written: it is taken from whichever core has it. Processors that do not know the
+/// instruction take it for none.
+static inline void tollgate_prefetch_write(const void *address) {
+#if defined(__x86_64__)
+    // The compiler's own prefetch for writing is one for reading where it may not assume more than any x86-64.
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)address));
+#else
+    __builtin_prefetch(address, 1, 3);
+#endif
+}
 
 // Tables.
+
+/// The word at `address`, which others may be writing.
+static inline uint64_t tollgate_peek64(uintptr_t address) {
+    return __atomic_load_n((const uint64_t *)address, __ATOMIC_RELAXED);
+}
 
 /// Which of the 16 words at `line` equal `wanted` in the bits of `mask`: bit i for word i. Two to three
 /// nanoseconds; SSE2 is part of every x86-64.

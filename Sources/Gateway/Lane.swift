@@ -164,29 +164,46 @@ public struct Lane: ~Copyable {
         }
     }
 
-    /// Asks for the row of a prepared call. Its address comes with what was asked for when it was prepared, so the
-    /// misses of many calls overlap if all are prepared first, and then all asked for here.
-    /// Returns whether `prefetchLevel` and `prefetchNextLevel` have more to ask for.
+    /// So many calls before its own turn, each thing that a call needs from memory is asked for. The address of one stands
+    /// in another, which has come by then. Asked for all at once, they would wait for each other, and nothing would be
+    /// asked for while the calls are decided.
+    private enum Lead {
+        static let row = 12
+        static let level = 8
+        static let nextLevel = 4
+    }
+
+    /// Asks for what the first of `count` prepared calls need. The rest are asked for by `prefetch(behind:)`.
+    public func prefetchFirst(of count: Int, _ prepared: inout CallSlots<PreparedReport>) {
+        if count == 1 { return }
+        for index in -Lead.row..<0 { prefetch(behind: index, of: count, &prepared) }
+    }
+
+    /// Asks for what calls behind the one that is to be decided now need: the rows of their accounts, the accounts above
+    /// and the budgets of each, and their holds.
     @inline(__always)
-    public func prefetchAccount(_ prepared: inout PreparedReport) -> Bool {
-        prepared.row = ledger.prefetchAccount(prepared.keys.organisation, account: prepared.keys.account)
-        return prepared.row != nil
+    public func prefetch(behind index: Int, of count: Int, _ prepared: inout CallSlots<PreparedReport>) {
+        if index + Lead.row < count {
+            let keys = prepared[index + Lead.row].keys
+            prepared[index + Lead.row].row = ledger.prefetchAccount(keys.organisation, account: keys.account)
+        }
+        prefetchLevels(behind: index, of: count, prepared)
     }
 
-    /// Asks for what is one step from the account's row: the account above it, and its budgets.
-    public func prefetchLevel(_ prepared: borrowing PreparedReport) {
-        if let row = prepared.row { ledger.prefetchLevel(prepared.keys.organisation, row: row) }
-    }
-
-    /// Asks for what `prefetchLevel` led to.
-    public func prefetchNextLevel(_ prepared: borrowing PreparedReport) {
-        if let row = prepared.row { ledger.prefetchNextLevel(prepared.keys.organisation, row: row) }
-    }
-
-    /// Asks for what a call about a hold needs beside the row of its account, which was asked for.
     @inline(__always)
-    public func prefetchHold(_ prepared: borrowing PreparedReport) {
-        if prepared.keys.isAboutHold { ledger.prefetchHold(prepared.keys) }
+    private func prefetchLevels(
+        behind index: Int, of count: Int, _ prepared: borrowing CallSlots<PreparedReport>
+    ) {
+        let (level, nextLevel) = (index + Lead.level, index + Lead.nextLevel)
+        if level >= 0, level < count {
+            if let row = prepared[level].row {
+                ledger.prefetchLevel(prepared[level].keys.organisation, row: row)
+            }
+            if prepared[level].keys.isAboutHold { ledger.prefetchHold(prepared[level].keys) }
+        }
+        if nextLevel >= 0, nextLevel < count, let row = prepared[nextLevel].row {
+            ledger.prefetchNextLevel(prepared[nextLevel].keys.organisation, row: row)
+        }
     }
 
     /// Whether any record with an event time from `earliest` on may need history or a book that is not at hand.

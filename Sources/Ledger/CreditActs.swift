@@ -175,7 +175,7 @@ extension Ledger {
                 answer = state.act(command, on: account, key: key, digest: first, now: now, history: history)
             }
             mark.include(state)
-            lookahead.update(number, state)
+            note(number, state)
             return answer
         }
     }
@@ -212,7 +212,7 @@ extension Ledger {
                 state.current(hashes.account, of: path), choice, to: target, actor: actor, reason: reason,
                 now: now)
             mark.include(state)
-            lookahead.update(number, state)
+            note(number, state)
             return answer
         }
     }

@@ -76,6 +76,8 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
     /// The ring: rows `first..<first + count`, by position modulo `ringCapacity`.
     private var first = 0
     private(set) var count = 0
+    /// The row that the next outcome will be written to; nil where its chunk is still to be made.
+    private var nextOutcome: UnsafeMutablePointer<Row>?
 
     /// An empty table. A ring of `chunksMax` chunks holds one chunk less; tests make it small.
     init(chunksMax: Int = ringCapacityMax / rowsPerChunk) {
@@ -126,14 +128,11 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         unsafe tollgate_prefetch(line(Self.bucket(of: hash, count: bucketCount)))
     }
 
-    /// Asks for the row that the next outcome will be written to.
+    /// The address of the row that the next outcome will be written to; 0 where its chunk is still to be made.
     @inline(__always)
-    func prefetchNext() {
-        let position = ringPosition(count)
-        let chunk = position / Self.rowsPerChunk
-        guard unsafe chunk < chunks.count, let rows = unsafe chunks[chunk] else { return }
-        unsafe tollgate_prefetch(rows + position % Self.rowsPerChunk)
-    }
+    var nextRow: UInt { unsafe UInt(bitPattern: nextOutcome) }
+
+    static var rowBytes: UInt { UInt(MemoryLayout<Row>.stride) }
 
     @inline(__always)
     private func line(_ bucket: Int) -> UnsafeMutablePointer<UInt32> {
@@ -271,18 +270,25 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
             "the shard's bound on remembered ids holds before an insert")
         if (count + 1) * 8 > bucketCount * Self.slotsPerBucket * 7 { growIndex() }
         let position = ringPosition(count)
+        let row = unsafe nextOutcome ?? makeChunk(position)
+        unsafe row.initialize(
+            to: Row(
+                hash: key.low, digest: digest, sequence: sequence, charge: charge,
+                hashHigh: UInt32(truncatingIfNeeded: key.high) & ~1 | stateBit, eventSecond: eventSecond))
+        count += 1
+        unsafe nextOutcome = (position + 1) % Self.rowsPerChunk == 0 ? nil : row + 1
+        place(position, hash: key.low)
+    }
+
+    /// The row at a position where a chunk begins.
+    private mutating func makeChunk(_ position: Int) -> UnsafeMutablePointer<Row> {
         let chunk = position / Self.rowsPerChunk
         while unsafe chunk >= chunks.count { unsafe chunks.append(nil) }
         if unsafe chunks[chunk] == nil {
             unsafe chunks[chunk] = TableMemory.allocate(bytes: Self.chunkBytes)
                 .bindMemory(to: Row.self, capacity: Self.rowsPerChunk)
         }
-        unsafe row(position).initialize(
-            to: Row(
-                hash: key.low, digest: digest, sequence: sequence, charge: charge,
-                hashHigh: UInt32(truncatingIfNeeded: key.high) & ~1 | stateBit, eventSecond: eventSecond))
-        count += 1
-        place(position, hash: key.low)
+        return unsafe row(position)
     }
 
     /// Where the row stands that comes `offset` after the first.

@@ -107,7 +107,7 @@ extension Ledger {
         }
         try shards[record.shard].state.withLock { (state) throws(EntryError) in
             try state.restore(record, hash: hashes.account, ancestors: hashes.ancestors)
-            lookahead.update(record.shard, state)
+            note(record.shard, state)
         }
     }
 

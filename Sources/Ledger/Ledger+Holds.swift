@@ -56,7 +56,7 @@ extension Ledger {
             let answer = state.hold(
                 terms, keys: holdKeys, record: record, book: book, now: now, openMax: holdsMax)
             mark.include(state)
-            lookahead.update(number, state)
+            note(number, state)
             return answer
         }
     }
@@ -100,7 +100,7 @@ extension Ledger {
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
             let answer = body(&state)
             mark.include(state)
-            lookahead.update(number, state)
+            note(number, state)
             return answer
         }
     }
@@ -115,7 +115,7 @@ extension Ledger {
                 state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
                 if state.expireHoldsNow(until: now, atMost: atMost) { isMore = true }
                 mark.include(state)
-                lookahead.update(number, state)
+                note(number, state)
             }
         }
         return isMore

@@ -145,6 +145,7 @@ extension Ledger {
                 if state.stagedCount > 0 {
                     moved += outbox.take(from: &state)
                     state.takenCycle = cycle()
+                    self.shards[number].next.note(state)
                 }
                 // Another thread may have moved what this one saw.
                 latest = max(latest, state.takenCycle)
@@ -179,7 +180,7 @@ extension Ledger {
         try shards[number].state.withLock { (state) throws(EntryError) in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
             try state.replay(&reader, keys: keys, shardCount: shards.count, checkpoint: bound)
-            lookahead.update(number, state)
+            note(number, state)
         }
         return reader.head
     }
@@ -196,7 +197,7 @@ extension Ledger {
         shards[shard].state.withLock { state in
             state.historySequence = sequence
             state.horizon = horizon
-            lookahead.update(shard, state)
+            note(shard, state)
         }
     }
 

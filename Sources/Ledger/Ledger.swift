@@ -54,9 +54,7 @@ public final class Ledger: Sendable {
 
     /// The shard of an organisation.
     @inline(__always)
-    public func shard(of organisation: Hash128) -> Int {
-        Int(truncatingIfNeeded: organisation.low % UInt64(shards.count))
-    }
+    public func shard(of organisation: Hash128) -> Int { shards.number(of: organisation) }
 
     // MARK: - Reports
 
@@ -64,16 +62,13 @@ public final class Ledger: Sendable {
     @inline(__always)
     public func prefetch(_ organisation: Hash128, account: Hash128, request: Hash128) {
         let number = shard(of: organisation)
-        let accounts = lookahead[number].accountSlots.load(ordering: .relaxed)
-        let accountMask = lookahead[number].accountMask.load(ordering: .relaxed)
+        let index = lookahead[number].index
         let ids = lookahead[number].idSlots.load(ordering: .relaxed)
         let idBuckets = lookahead[number].idBuckets.load(ordering: .relaxed)
         unsafe tollgate_prefetch(
-            UnsafeRawPointer(
-                bitPattern: accounts + 8
-                    * UInt(bitPattern: Int(truncatingIfNeeded: account.low) & accountMask)))
+            UnsafeRawPointer(bitPattern: AccountIndex.slotAddress(account, in: index)))
         let bucket = IdempotencyTable.bucket(of: request.low, count: idBuckets)
-        unsafe tollgate_prefetch(UnsafeRawPointer(bitPattern: ids + 64 * UInt(bitPattern: bucket)))
+        unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: ids + 64 * UInt(bitPattern: bucket)))
         shards.prefetch(number)
     }
 
@@ -91,20 +86,25 @@ public final class Ledger: Sendable {
     @inline(__always)
     public func prefetchSlots(_ organisation: Hash128, account: Hash128) {
         let number = shard(of: organisation)
-        let accounts = lookahead[number].accountSlots.load(ordering: .relaxed)
-        let mask = lookahead[number].accountMask.load(ordering: .relaxed)
         unsafe tollgate_prefetch(
-            UnsafeRawPointer(
-                bitPattern: accounts + 8
-                    * UInt(bitPattern: Int(truncatingIfNeeded: account.low) & mask)))
+            UnsafeRawPointer(bitPattern: AccountIndex.slotAddress(account, in: lookahead[number].index)))
         shards.prefetch(number)
     }
 
     /// Asks for the account's row, whose place is in the lines that `prefetch` asked for, and for the lines that will
     /// be written. Returns the row where `prefetchLevel` and then `prefetchNextLevel` have more to ask for.
+    ///
+    /// Takes no lock: a lock lets nothing behind it begin before all that stands in front of it has ended, and this is
+    /// called for many records so that they wait for memory at the same time.
     @inline(__always)
     public func prefetchAccount(_ organisation: Hash128, account: Hash128) -> UInt32? {
-        shards[shard(of: organisation)].state.withLock { $0.prefetchAccount(account) }
+        let number = shard(of: organisation)
+        shards[number].next.prefetch()
+        guard let row = AccountIndex.guess(account, in: lookahead[number].index) else { return nil }
+        let address = Slab<AccountRow>.guess(row, in: lookahead[number].rows)
+        unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: address))
+        unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: address &+ 64))
+        return shards[number].next.mayHaveMore ? row : nil
     }
 
     /// Asks for what stands one step from a row that `prefetchAccount` returned: the account above, budgets.
@@ -152,9 +152,16 @@ public final class Ledger: Sendable {
                 record, keys: keys, content: content, book: book, pin: pin, now: now, history: history,
                 into: &receipt)
             mark.include(state)
-            lookahead.update(number, state)
+            note(number, state)
             return answer
         }
+    }
+
+    /// Notes, under its lock, what a shard's state has come to, for those who look without it.
+    @inline(__always)
+    func note(_ number: Int, _ state: borrowing ShardState) {
+        lookahead.update(number, state)
+        shards[number].next.note(state)
     }
 
     // MARK: - Accounts and credit
@@ -170,7 +177,7 @@ public final class Ledger: Sendable {
             let answer = state.open(
                 path: path, hash: hashes.account, ancestors: hashes.ancestors, settings: settings, now: now)
             mark.include(state)
-            lookahead.update(number, state)
+            note(number, state)
             return answer
         }
     }
@@ -220,7 +227,7 @@ public final class Ledger: Sendable {
                     request, to: account, key: key, digest: first, now: now, history: history)
             }
             mark.include(state)
-            lookahead.update(number, state)
+            note(number, state)
             return answer
         }
     }

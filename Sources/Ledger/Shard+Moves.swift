@@ -390,7 +390,7 @@ extension Ledger {
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
             let answer = state.move(order, keys: moveKeys, now: now, history: history)
             mark.include(state)
-            lookahead.update(number, state)
+            note(number, state)
             return answer
         }
     }

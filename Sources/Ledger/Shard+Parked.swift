@@ -203,7 +203,7 @@ extension Ledger {
                 action, command, record: record, account: account, content: content, book: book, pin: pin,
                 now: now, history: history)
             mark.include(state)
-            lookahead.update(number, state)
+            note(number, state)
             return answer
         }
     }

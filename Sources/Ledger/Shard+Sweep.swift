@@ -70,7 +70,7 @@ extension Ledger {
             shards[number].state.withLock { state in
                 if state.sweepGrants(until: now, atMost: atMost) { isMore = true }
                 mark.include(state)
-                lookahead.update(number, state)
+                note(number, state)
             }
         }
         return isMore

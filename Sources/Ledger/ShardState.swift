@@ -224,21 +224,9 @@ struct ShardState: ~Copyable, Sendable {
         index.find(hash) { accounts[$0].hash == hash }
     }
 
-    /// Asks for the row that the index names first for a hash; it need not be the right one. Returns its number where
-    /// what applies to it may also stand elsewhere, to be asked for when the row has come.
-    @inline(__always)
-    func prefetchAccount(_ hash: Hash128) -> UInt32? {
-        ids.prefetchNext()
-        unsafe tollgate_prefetch(UnsafeRawPointer(bitPattern: staged.endAddress))
-        guard let number = index.find(hash, matches: { _ in true }) else { return nil }
-        let row = unsafe UnsafeRawPointer(accounts.address(of: number))
-        unsafe tollgate_prefetch(row)
-        unsafe tollgate_prefetch(row + 64)
-        return hasLevels || budgetCount > 0 ? number : nil
-    }
-
-    /// Asks for the account above one whose row has come, and for its own budgets.
+    /// Asks for the account above one whose row has come, and for its own budgets. The number may have been guessed.
     func prefetchLevel(_ number: UInt32) {
+        guard number < accounts.count else { return }
         let parent = accounts[number].parent
         if parent != AccountRow.none {
             unsafe tollgate_prefetch(UnsafeRawPointer(accounts.address(of: parent)))
@@ -248,6 +236,7 @@ struct ShardState: ~Copyable, Sendable {
 
     /// Asks for what the rows that `prefetchLevel` asked for lead to.
     func prefetchNextLevel(_ number: UInt32) {
+        guard number < accounts.count else { return }
         if budgetCount > 0, case let side = accounts[number].side, side != AccountRow.none {
             let next = sides[side].budget.next
             if next != AccountRow.none {

@@ -9,7 +9,40 @@ import Synchronization
 
 /// A shard behind its lock.
 struct Shard: ~Copyable {
+    let next = NextWrites()
     let state: Mutex<ShardState>
+}
+
+/// Where a shard's next charge will write, for prefetching by somebody who does not hold the lock. A store that has to wait
+/// for its line holds up those behind it, and soon the processor. On the line of the lock, which is written as often.
+struct NextWrites: ~Copyable {
+    private let outcome = Atomic<UInt>(0)
+    private let entry = Atomic<UInt>(0)
+    private let hasMore = Atomic<Bool>(false)
+
+    /// What applies to an account may also stand elsewhere than in its row.
+    var mayHaveMore: Bool { hasMore.load(ordering: .relaxed) }
+
+    /// Notes what a shard's state has come to.
+    @inline(__always)
+    func note(_ state: borrowing ShardState) {
+        outcome.store(state.ids.nextRow, ordering: .relaxed)
+        entry.store(state.staged.endAddress, ordering: .relaxed)
+        let more = state.hasLevels || state.budgetCount > 0
+        if hasMore.load(ordering: .relaxed) != more { hasMore.store(more, ordering: .relaxed) }
+    }
+
+    @inline(__always)
+    func prefetch() {
+        // Most outcomes lie across two lines, and an entry across three.
+        let outcome = outcome.load(ordering: .relaxed)
+        unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: outcome))
+        unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: outcome + IdempotencyTable.rowBytes - 1))
+        let entry = entry.load(ordering: .relaxed)
+        unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: entry))
+        unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: entry + 64))
+        unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: entry + 128))
+    }
 }
 
 /// All shards of a ledger, in one block.
@@ -17,9 +50,12 @@ struct Shard: ~Copyable {
 final class ShardTable: @unchecked Sendable {
     private let rows: UnsafeMutablePointer<Shard>
     let count: Int
+    /// One less than `count` where that is a power of two, which spares a division; else 0.
+    private let mask: UInt64
 
     init(count: Int, idsMax: Int, keys: KeyMaker) {
         self.count = count
+        mask = count & (count - 1) == 0 ? UInt64(count - 1) : 0
         let openHolds = OpenHoldCount()
         let bytes = UnsafeMutableRawPointer.allocate(
             byteCount: count * MemoryLayout<Shard>.stride, alignment: 64)
@@ -39,6 +75,12 @@ final class ShardTable: @unchecked Sendable {
 
     var indices: Range<Int> { 0..<count }
 
+    /// The shard of an organisation: its hash modulo their number.
+    @inline(__always)
+    func number(of organisation: Hash128) -> Int {
+        Int(truncatingIfNeeded: mask > 0 ? organisation.low & mask : organisation.low % UInt64(count))
+    }
+
     subscript(number: Int) -> Shard {
         @inline(__always) unsafeAddress {
             precondition(number >= 0 && number < count)
@@ -46,17 +88,18 @@ final class ShardTable: @unchecked Sendable {
         }
     }
 
-    /// The lines of a shard that a charge needs: what only few accounts have stands behind them.
-    private static let prefetchedBytes = 640
+    /// The lines of a shard that finding an account needs. Those behind them are near, and to ask for them costs more than
+    /// they do.
+    private static let prefetchedBytes = 192
 
-    /// Asks the processor for the lines of a shard that a charge needs.
+    /// Asks the processor for the first lines of a shard.
     @inline(__always)
     func prefetch(_ number: Int) {
         precondition(number >= 0 && number < count)
         let start = unsafe UnsafeRawPointer(rows + number)
         var offset = 0
         while offset < Self.prefetchedBytes {
-            unsafe tollgate_prefetch(start + offset)
+            unsafe tollgate_prefetch_write(start + offset)
             offset += 64
         }
     }
@@ -66,8 +109,8 @@ final class ShardTable: @unchecked Sendable {
 /// prefetching, and how far back it remembers. Each has a cache line of its own, which is seldom written.
 /// A value out of date fetches a useless line or asks history in vain, and nothing worse.
 struct Lookahead: ~Copyable {
-    let accountSlots = Atomic<UInt>(0)
-    let accountMask = Atomic<Int>(0)
+    private let accountIndex = Atomic<UInt>(0)
+    private let accountRows = Atomic<UInt>(0)
     let idSlots = Atomic<UInt>(0)
     let idBuckets = Atomic<Int>(0)
     /// Microseconds: records up to it may be older than what is remembered.
@@ -79,13 +122,18 @@ struct Lookahead: ~Copyable {
     /// Microseconds: no grant expires before.
     let nextGrantExpiry = Atomic<Int64>(.max)
 
+    /// Where the index of accounts is, and where their rows are listed.
+    @inline(__always)
+    var index: BlockPlace { BlockPlace(rawValue: accountIndex.load(ordering: .relaxed)) }
+    @inline(__always)
+    var rows: BlockPlace { BlockPlace(rawValue: accountRows.load(ordering: .relaxed)) }
+
     fileprivate func update(_ state: borrowing ShardState) {
-        let account = state.index.location
+        let index = state.index.place.rawValue
+        let rows = state.accounts.place.rawValue
         let id = state.ids.location
-        if accountSlots.load(ordering: .relaxed) != account.address {
-            accountSlots.store(account.address, ordering: .relaxed)
-            accountMask.store(account.mask, ordering: .relaxed)
-        }
+        if accountIndex.load(ordering: .relaxed) != index { accountIndex.store(index, ordering: .relaxed) }
+        if accountRows.load(ordering: .relaxed) != rows { accountRows.store(rows, ordering: .relaxed) }
         if idSlots.load(ordering: .relaxed) != id.address {
             idSlots.store(id.address, ordering: .relaxed)
             idBuckets.store(id.bucketCount, ordering: .relaxed)

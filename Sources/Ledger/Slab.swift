@@ -20,14 +20,40 @@ struct Slab<Element: BitwiseCopyable & Sendable>: ~Copyable, @unchecked Sendable
 
     init() {
         chunkCapacity = 16
-        unsafe chunks = .allocate(capacity: chunkCapacity)
+        unsafe chunks = Self.allocateDirectory(chunkCapacity)
     }
 
     deinit {
         for index in 0..<chunkCount {
             unsafe TableMemory.deallocate(UnsafeMutableRawPointer(chunks[index]), bytes: Self.chunkBytes)
         }
-        unsafe chunks.deallocate()
+        unsafe Self.freeDirectory(chunks, chunkCapacity)
+    }
+
+    private static func allocateDirectory(_ capacity: Int)
+        -> UnsafeMutablePointer<UnsafeMutablePointer<Element>>
+    {
+        unsafe TableMemory.allocate(bytes: capacity * 8)
+            .bindMemory(to: UnsafeMutablePointer<Element>.self, capacity: capacity)
+    }
+
+    private static func freeDirectory(
+        _ directory: UnsafeMutablePointer<UnsafeMutablePointer<Element>>, _ capacity: Int
+    ) {
+        unsafe TableMemory.deallocate(UnsafeMutableRawPointer(directory), bytes: capacity * 8)
+    }
+
+    /// Where the chunks are listed, for `guess`.
+    var place: BlockPlace { unsafe BlockPlace(UnsafeRawPointer(chunks), count: chunkCapacity) }
+
+    /// Where row `number` probably stands, of a slab whose `place` was this a moment ago; 0 if it had no such row. Only
+    /// for prefetching: it is read without a lock.
+    @inline(__always)
+    static func guess(_ number: UInt32, in place: BlockPlace) -> UInt {
+        guard let chunk = place.word(at: Int(number) >> shift) else { return 0 }
+        let row = (Int(number) & (rowsPerChunk - 1)) * MemoryLayout<Element>.stride
+        // What was read may be no address by now.
+        return UInt(truncatingIfNeeded: chunk) &+ UInt(row)
     }
 
     /// Where row `number` stands; it stays there for the life of the slab.
@@ -54,10 +80,9 @@ struct Slab<Element: BitwiseCopyable & Sendable>: ~Copyable, @unchecked Sendable
     @inline(never)
     private mutating func addChunk() {
         if chunkCount == chunkCapacity {
-            let larger = UnsafeMutablePointer<UnsafeMutablePointer<Element>>.allocate(
-                capacity: chunkCapacity * 2)
+            let larger = unsafe Self.allocateDirectory(chunkCapacity * 2)
             unsafe larger.update(from: chunks, count: chunkCount)
-            unsafe chunks.deallocate()
+            unsafe Self.freeDirectory(chunks, chunkCapacity)
             unsafe chunks = larger
             chunkCapacity *= 2
         }

@@ -191,8 +191,9 @@ extension FrameDesk {
                     lane.prepare(records[slot], into: &prepared[slot])
                 }
             }
-            prefetch(range.count, holds: true)
+            lane.prefetchFirst(of: range.count, &prepared)
             for index in range {
+                lane.prefetch(behind: index - first, of: range.count, &prepared)
                 results.append(decide(index - first, history: history?[index] ?? .notAsked))
             }
             lane.clearPrepared()

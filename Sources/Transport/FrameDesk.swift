@@ -194,9 +194,10 @@ struct FrameDesk: ~Copyable {
     /// Decides the reports that were prepared and prices the quotes, in the order they came.
     private mutating func decidePending(answers: inout Answers) {
         if calls.isEmpty { return }
-        prefetch(calls.count, holds: !waits.isEmpty || !holdCalls.isEmpty)
+        lane.prefetchFirst(of: calls.count, &prepared)
         var firstUnsent = 0
         for index in calls.indices {
+            lane.prefetch(behind: index, of: calls.count, &prepared)
             var fault: NoReceipt?
             if calls[index].kind.isReport {
                 fault = lane.decide(records[index], prepared[index], into: &receipts[index])
@@ -211,18 +212,6 @@ struct FrameDesk: ~Copyable {
         holdCalls.removeAll(keepingCapacity: true)
         waits.removeAll(keepingCapacity: true)
         lane.clearPrepared()
-    }
-
-    /// Asks for the rows of the first calls that were prepared, so that their misses overlap.
-    mutating func prefetch(_ count: Int, holds: Bool) {
-        if count == 1 { return }
-        var hasMore = false
-        for slot in 0..<count { hasMore = lane.prefetchAccount(&prepared[slot]) || hasMore }
-        if hasMore {
-            for slot in 0..<count { lane.prefetchLevel(prepared[slot]) }
-            for slot in 0..<count { lane.prefetchNextLevel(prepared[slot]) }
-        }
-        if holds { for slot in 0..<count { lane.prefetchHold(prepared[slot]) } }
     }
 
     private func appendReceipts(_ slots: Range<Int>, to answers: inout Answers) {

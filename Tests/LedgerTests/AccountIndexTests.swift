@@ -43,6 +43,35 @@ struct AccountIndexTests {
         for (hash, number) in model {
             #expect(index.find(hash) { rows[$0].hash == hash } == number)
         }
-        #expect(index.location.mask + 1 >= model.count)
+        #expect(index.place.mask + 1 >= model.count)
+    }
+
+    @Test(
+        "who holds no lock guesses the account that is found, in an index as it is, and any from one as it was"
+    )
+    func guesses() {
+        var random = Seeded(3)
+        var index = AccountIndex()
+        var rows = Slab<AccountRow>()
+        let early = index.place
+        #expect(AccountIndex.guess(Hash128(low: 1, high: 1), in: BlockPlace(rawValue: 0)) == nil)
+        for number in 0..<UInt32(5_000) {
+            let hash = Hash128(low: random.next(), high: random.next())
+            #expect(AccountIndex.guess(hash, in: index.place) == nil)
+            #expect(rows.append(row(hash)) == number)
+            index.insert(hash, number: number, rows: rows)
+        }
+        var given = 0
+        for number in 0..<UInt32(5_000) {
+            let hash = rows[number].hash
+            // It is given up where the run of slots is long.
+            if let guess = AccountIndex.guess(hash, in: index.place) {
+                #expect(guess == number)
+                given += 1
+            }
+            // Its memory has other uses now.
+            _ = AccountIndex.guess(hash, in: early)
+        }
+        #expect(given > 4_900)
     }
 }

@@ -322,7 +322,7 @@ struct MoveTests {
             #expect(try house.move("acme/a", "acme/b/a").receipt?.duplicate == false)
             #expect(try house.move("acme/b/a", "acme/a").receipt?.duplicate == false)
         }
-        #expect(house.ledger.shards[0].state.withLock { $0.index.location.mask } == 63)
+        #expect(house.ledger.shards[0].state.withLock { $0.index.place.mask } == 63)
         #expect(try house.balance("acme/b/a/x") == 1_000)
         try expectRebuilt(house)
     }

@@ -34,4 +34,19 @@ struct SlabTests {
         #expect(unsafe UInt(bitPattern: slab.address(of: 0)) == early)
         #expect(slab[0] == 1)
     }
+
+    @Test("who holds no lock guesses the place of every row, and none beyond the chunks that are listed")
+    func guesses() {
+        var slab = Slab<UInt64>()
+        let early = slab.place
+        for value in 0..<UInt64(20_000) { _ = slab.append(value) }
+        for number in 0..<UInt32(20_000) {
+            let address = unsafe UInt(bitPattern: slab.address(of: number))
+            #expect(Slab<UInt64>.guess(number, in: slab.place) == address)
+            // The list that is meant has other uses now.
+            _ = Slab<UInt64>.guess(number, in: early)
+        }
+        #expect(Slab<UInt64>.guess(.max, in: slab.place) == 0)
+        #expect(Slab<UInt64>.guess(0, in: BlockPlace(rawValue: 0)) == 0)
+    }
 }
