@@ -66,8 +66,8 @@ public struct Lane: ~Copyable {
     /// A draft that counts beside; nil without one.
     private var shadow: ShadowLane?
     private var shadowNumber: UInt64 = 0
-    /// What belongs to the last quote.
-    var room = QuoteRoom()
+    /// The last quote, and what belongs to it; valid until the next.
+    public internal(set) var room = QuoteRoom()
     /// What a hold's digest is taken over; reused.
     var signing = BytePacker(capacity: 512)
 
@@ -310,12 +310,6 @@ public struct Lane: ~Copyable {
             record, prepared.keys, options, book: book, now: now, room: &room, mark: &mark)
         return refusal.map { Self.fault(of: record.account, insteadOf: $0) }
     }
-
-    /// The last quote.
-    public var quoted: QuotedReport { room.quote }
-    /// Its leaves, and its token, which is empty if it has none; valid until the next quote.
-    public var quoteLines: [QuoteLine] { room.lines }
-    public var quoteToken: ByteView { room.token.view }
 
     /// What an account may spend now; nil when there is no such account.
     public mutating func balance(of path: ByteView) throws(AccountPath.Fault) -> AccountSummary? {

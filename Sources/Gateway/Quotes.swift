@@ -50,18 +50,19 @@ public struct DetailedQuote: Sendable {
 }
 
 /// The last quote and what belongs to it; reused.
-struct QuoteRoom: ~Copyable {
-    var quote = QuotedReport()
+public struct QuoteRoom: ~Copyable, Sendable {
+    private let byAddress = LentByAddress()
+    public internal(set) var quote = QuotedReport()
+    /// The leaves that were used; none for a brief quote.
+    public internal(set) var lines = QuoteLines()
+    /// The token; empty where there is none.
+    public internal(set) var token = BytePacker(capacity: QuoteToken.bytes)
     fileprivate var standing = QuoteStanding()
-    var lines: [QuoteLine] = []
-    var token = BytePacker(capacity: QuoteToken.bytes)
     /// What the token is signed over.
     fileprivate var signing = BytePacker(capacity: 512)
 
-    init() { lines.reserveCapacity(UsageUnit.count) }
-
     fileprivate mutating func clear() {
-        lines.removeAll(keepingCapacity: true)
+        lines.clear()
         token.clear()
     }
 }
@@ -91,7 +92,7 @@ extension Gateway {
         case nil:
             room.fill(platform: record.credentialSource == .platform, book: book)
             if !options.contains(.brief) {
-                book.appendLines(of: room.standing.steps, record, to: &room.lines)
+                book.writeLines(of: room.standing.steps, record, to: &room.lines)
                 sign(record, now: now, room: &room)
             }
             return nil
@@ -140,7 +141,7 @@ extension Gateway {
         }
         if let refusal { return (.refused(refusal), mark) }
         let whole = DetailedQuote(
-            quote: room.quote, tier: tier, lines: room.lines, token: Array(room.token.view))
+            quote: room.quote, tier: tier, lines: room.lines.array, token: Array(room.token.view))
         return (.quoted(whole), mark)
     }
 }

@@ -92,24 +92,38 @@ extension PriceBook {
         return details
     }
 
-    /// Appends every leaf of the record that was used, in the order of the units: at most `UsageUnit.count`.
-    public func appendLines(
-        of steps: PricingSteps, _ record: borrowing UsageRecord, to lines: inout [QuoteLine]
+    /// Writes every leaf of the record that was used, in the order of the units.
+    public func writeLines(
+        of steps: PricingSteps, _ record: borrowing UsageRecord, to lines: inout QuoteLines
     ) {
+        lines.clear()
+        guard let plain = record.usage.plainTokens else { return }
+        if record.usage.rareUnion == 0 {
+            append(.input, plain.input, row: steps.row, to: &lines)
+            append(.cacheRead, record.usage.cacheReadTokens, row: steps.row, to: &lines)
+            append(.output, plain.output, row: steps.row, to: &lines)
+            return
+        }
         guard let split = UsageSplit(ifConsistent: record.usage) else { return }
         append(split, row: steps.row, units: steps.units, to: &lines)
     }
 
-    func append(_ split: UsageSplit, row: Int, units: UInt16, to lines: inout [QuoteLine]) {
+    func append(_ split: UsageSplit, row: Int, units: UInt16, to lines: inout QuoteLines) {
         var rest = units
         while rest != 0 {
             let number = UInt8(rest.trailingZeroBitCount)
             rest &= rest - 1
             guard let unit = UsageUnit(rawValue: number) else { continue }
-            // The sum of these fits, so each product does.
-            let (quantity, rate) = (split[unit], tables.rate(unit, row: row))
-            lines.append(QuoteLine(unit: unit, quantity: quantity, rate: rate, amount: quantity * rate))
+            append(unit, split[unit], row: row, to: &lines)
         }
+    }
+
+    @inline(__always)
+    private func append(_ unit: UsageUnit, _ quantity: Int64, row: Int, to lines: inout QuoteLines) {
+        if quantity == 0 { return }
+        let rate = tables.rate(unit, row: row)
+        // The sum of these fits, so each product does.
+        lines.append(QuoteLine(unit: unit, quantity: quantity, rate: rate, amount: quantity * rate))
     }
 
     /// The most output tokens, at most `Usage.countMax`, whose fee `available` covers, at the record's input; nil
@@ -117,26 +131,23 @@ extension PriceBook {
     public func affordableOutput(
         _ steps: PricingSteps, of record: borrowing UsageRecord, available: Int64
     ) -> UInt64? {
-        guard let split = UsageSplit(ifConsistent: record.usage) else { return nil }
-        return affordableOutput(
-            split, row: steps.row, base: steps.base, markup: tables.markups[steps.markup],
-            available: available)
-    }
-
-    /// The most output tokens, at most `Usage.countMax`, whose fee `available` covers, at the record's input.
-    private func affordableOutput(
-        _ split: UsageSplit, row: Int, base: Int64, markup: CompiledMarkup, available: Int64
-    ) -> UInt64? {
+        let row = steps.row
         let rate = tables.rate(.output, row: row)
-        guard rate > 0 else { return nil }
+        guard let plain = record.usage.plainTokens, rate > 0 else { return nil }
         // What the record's own output costs does not matter: plain output takes its place. Each of these
         // is part of the base, so nothing overflows.
-        var fixed = base
-        for unit in [UsageUnit.output, .reasoning, .outputAudio, .outputImage] where split[unit] > 0 {
-            fixed -= split[unit] * tables.rate(unit, row: row)
+        var fixed = steps.base - plain.output * rate
+        if record.usage.rareUnion != 0 {
+            func cost(_ count: Int64, _ unit: UsageUnit) -> Int64 {
+                count > 0 ? count * tables.rate(unit, row: row) : 0
+            }
+            fixed -= cost(record.usage.reasoningTokens, .reasoning)
+            fixed -= cost(record.usage.outputAudioTokens, .outputAudio)
+            fixed -= cost(record.usage.outputImageTokens, .outputImage)
         }
         // A cost of nothing is free under every rule.
         let free: UInt64? = fixed == 0 ? 0 : nil
+        let markup = tables.markups[steps.markup]
         guard let baseMax = markup.baseMax(fee: available, at: creditValue), baseMax >= fixed else {
             return free ?? 0
         }

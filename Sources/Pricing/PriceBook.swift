@@ -182,9 +182,9 @@ public final class PriceBook: Sendable {
             price: price, inputTokens: record.usage.inputTokens, serviceTier: record.serviceTier)
         let sum = tables.sum(record, plain: plain, row: row.index)
         if sum.isTooLarge || sum.unpricedUnit != nil { return [] }
-        var lines: [QuoteLine] = []
+        var lines = QuoteLines()
         append(split, row: row.index, units: sum.units, to: &lines)
-        return lines
+        return lines.array
     }
 
     /// The most output tokens that `available` nanocredits pay for at the record's input; the output

@@ -105,6 +105,36 @@ public struct TierNumber: Hashable, Sendable {
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 }
 
+/// The factors of a base cost, at most one for each unit, in place: a value to be filled, and filled again.
+public struct QuoteLines: ~Copyable, Sendable {
+    private let byAddress = LentByAddress()
+    private var rows = InlineArray<16, QuoteLine>(
+        repeating: QuoteLine(unit: .input, quantity: 0, rate: 0, amount: 0))
+    public private(set) var count = 0
+
+    public init() {}
+
+    public init(_ lines: [QuoteLine]) {
+        for line in lines { append(line) }
+    }
+
+    /// A line; `index` is below `count`.
+    public subscript(index: Int) -> QuoteLine {
+        precondition(index < count)
+        return rows[index]
+    }
+
+    /// The lines, for who keeps them.
+    public var array: [QuoteLine] { (0..<count).map { rows[$0] } }
+
+    public mutating func clear() { count = 0 }
+
+    mutating func append(_ line: QuoteLine) {
+        rows[count] = line
+        count += 1
+    }
+}
+
 /// One factor of a base cost: `amount = quantity × rate`.
 public struct QuoteLine: Hashable, Sendable {
     public var unit: UsageUnit

@@ -114,8 +114,7 @@ extension FrameDesk {
     func answerQuote(_ refusal: Refusal?, callID: UInt64, to answers: inout Answers) {
         if let refusal { return append(refusal, callID: callID, to: &answers) }
         encoder.append(
-            QuoteAnswer(lane.quoted, token: lane.quoteToken), lines: lane.quoteLines,
-            in: .frame(callID: callID), to: &answers.output)
+            QuoteAnswer(lane.room), lines: lane.room.lines, in: .frame(callID: callID), to: &answers.output)
         answers.count += 1
     }
 
@@ -219,8 +218,9 @@ extension FrameDesk {
 }
 
 extension QuoteAnswer {
-    init(_ quoted: QuotedReport, token: ByteView) {
+    init(_ room: borrowing QuoteRoom) {
         self.init()
+        let quoted = room.quote
         charge = quoted.own.charge
         fee = quoted.own.fee
         allowanceUsed = quoted.own.allowanceUsed
@@ -245,7 +245,7 @@ extension QuoteAnswer {
         alternativeCharge = quoted.alternative?.charge
         alternativeAllowanceUsed = quoted.alternative?.allowanceUsed ?? 0
         byokSaving = quoted.byokSaving
-        quoteToken = token
+        quoteToken = room.token.view
         expiresAt = quoted.expiresAt.microseconds
     }
 }

@@ -5,7 +5,7 @@ import CTollgateProtos
 import Pricing
 
 extension FrameEncoder {
-    func set(_ answer: QuoteAnswer, _ lines: [QuoteLine]) {
+    func set(_ answer: QuoteAnswer, _ lines: borrowing QuoteLines) {
         unsafe quote.pointee.charge = answer.charge
         unsafe quote.pointee.base_cost = answer.baseCost
         unsafe quote.pointee.available = answer.available
@@ -19,11 +19,10 @@ extension FrameEncoder {
         unsafe quote.pointee.expires_at = answer.expiresAt
         setBreakdown(answer)
         setChoices(answer)
-        precondition(lines.count <= UsageUnit.count, "a quote has a line for each unit at the most")
         for index in 0..<lines.count {
             let line = lines[index]
             let row = unsafe quoteLines + index
-            unsafe row.pointee.unit = binary(ByteView(line.unit.wireName))
+            unsafe row.pointee.unit = binary(unitNames[Int(line.unit.rawValue)])
             unsafe row.pointee.quantity = UInt64(line.quantity)
             unsafe row.pointee.rate = line.rate
             unsafe row.pointee.amount = line.amount

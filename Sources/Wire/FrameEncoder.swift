@@ -34,6 +34,8 @@ public final class FrameEncoder {
     let quote: UnsafeMutablePointer<Tollgate__V1__QuoteResponse>
     let quoteLines: UnsafeMutablePointer<Tollgate__V1__QuoteLine>
     let quoteLineList: UnsafeMutablePointer<UnsafeMutablePointer<Tollgate__V1__QuoteLine>?>
+    /// The names of the units.
+    let unitNames = UsageUnit.allCases.map { ByteView($0.wireName) }
     /// The message that `prepare…` left to be packed.
     @usableFromInline var prepared = Prepared.none
 
@@ -134,7 +136,7 @@ public final class FrameEncoder {
     /// Allocates nothing.
     @inlinable
     public func append<Output: OutputBuffer>(
-        _ answer: QuoteAnswer, lines: [QuoteLine] = [], in envelope: Envelope, to output: inout Output
+        _ answer: QuoteAnswer, lines: borrowing QuoteLines, in envelope: Envelope, to output: inout Output
     ) {
         let bytesMax = FrameEncoder.quoteFrameBytesMax + answer.quoteToken.count
         unsafe output.withReserved(bytes: bytesMax) { room in
@@ -197,7 +199,7 @@ public final class FrameEncoder {
 
     @usableFromInline
     func pack(
-        _ answer: QuoteAnswer, _ lines: [QuoteLine], _ envelope: Envelope,
+        _ answer: QuoteAnswer, _ lines: borrowing QuoteLines, _ envelope: Envelope,
         into room: UnsafeMutableRawBufferPointer
     ) -> Int {
         set(answer, lines)

@@ -340,7 +340,7 @@ actor MixedOrganisation {
             var asked = record.copy()
             let prepared = lane.prepare(quote: &asked)
             guard lane.quote(asked, prepared, [.brief]) == nil else { return }
-            quoted = lane.quoted.own.charge
+            quoted = lane.room.quote.own.charge
             let recorded = lane.prepare(record)
             if !recorded.needsHistory { answer = lane.decide(record, recorded) }
         }

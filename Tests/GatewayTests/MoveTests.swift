@@ -311,7 +311,7 @@ struct MoveTests {
             let prepared = lane.prepare(quote: &record)
             let refusal = lane.quote(record, prepared, [])
             #expect(refusal == nil)
-            return (lane.quoted.own.charge, Array(lane.quoteToken))
+            return (lane.room.quote.own.charge, Array(lane.room.token.view))
         }
         try await move("acme/a", "acme/b/a", gateway)
         for (id, name) in [("r1", "acme/a/x"), ("r2", "acme/b/a/x")] {

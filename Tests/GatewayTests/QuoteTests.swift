@@ -28,7 +28,8 @@ struct QuoteTests {
             if let refusal { return .refused(refusal) }
             return .quoted(
                 DetailedQuote(
-                    quote: lane.quoted, tier: [], lines: lane.quoteLines, token: Array(lane.quoteToken)))
+                    quote: lane.room.quote, tier: [], lines: lane.room.lines.array,
+                    token: Array(lane.room.token.view)))
         }
         guard case .quoted(let quoted) = outcome else {
             Issue.record("no quote: \(outcome)")
@@ -297,12 +298,12 @@ struct QuoteTests {
             record.eventTime = Timestamp(microseconds: 0)
             let prepared = lane.prepare(quote: &record)
             #expect(lane.quote(record, prepared, .compare) == nil)
-            #expect(!lane.quoteLines.isEmpty && !lane.quoteToken.isEmpty)
-            let standing = lane.quoted
+            #expect(lane.room.lines.count > 0 && !lane.room.token.view.isEmpty)
+            let standing = lane.room.quote
             #expect(lane.quote(record, prepared, .brief) == nil)
-            #expect(lane.quoteLines.isEmpty && lane.quoteToken.isEmpty)
-            #expect(lane.quoted.alternative == nil && lane.quoted.expiresAt.microseconds == 0)
-            #expect(lane.quoted.own == standing.own)
+            #expect(lane.room.lines.count == 0 && lane.room.token.view.isEmpty)
+            #expect(lane.room.quote.alternative == nil && lane.room.quote.expiresAt.microseconds == 0)
+            #expect(lane.room.quote.own == standing.own)
         }
         _ = lane.end()
         await gateway.stop()

@@ -165,13 +165,13 @@ final class BookGateway: Sendable {
             case .receipt(let receipt): encoder.append(receipt, in: envelope, to: &output)
             case .refusal(let refusal): encoder.append(refusal, in: envelope, to: &output)
             }
-        case .hold(let call, nil):
+        case .hold(nil):
             var hold = HoldAnswer()
-            hold.holdID = call.terms.holdID
+            hold.holdID = decoder.hold.terms.holdID
             hold.state = .open
             encoder.append(hold, in: envelope, to: &output)
         case .quote:
-            encoder.append(QuoteAnswer(), in: envelope, to: &output)
+            encoder.append(QuoteAnswer(), lines: QuoteLines(), in: envelope, to: &output)
         case .getBalance(let account):
             var balance = BalanceAnswer()
             balance.balance = books.withLock { $0.balances[Array(account)] ?? BookGateway.opening }

@@ -161,7 +161,7 @@ final class FakeGateway: Sendable {
             case .quote(let charge):
                 var quote = QuoteAnswer()
                 quote.charge = charge
-                encoder.append(quote, in: envelope, to: &output)
+                encoder.append(quote, lines: QuoteLines(), in: envelope, to: &output)
             case .balance(let amount):
                 var balance = BalanceAnswer()
                 balance.balance = amount

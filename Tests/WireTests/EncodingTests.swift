@@ -182,7 +182,7 @@ struct EncodingTests {
             QuoteLine(unit: .input, quantity: 9, rate: 10, amount: 90),
             QuoteLine(unit: .output, quantity: 11, rate: 12, amount: 132),
         ]
-        encoder.append(quote, lines: lines, in: .frame(callID: 1), to: &output)
+        encoder.append(quote, lines: QuoteLines(lines), in: .frame(callID: 1), to: &output)
         try answer(output) { frame in
             guard case .quote(let read) = frame.answer else {
                 Issue.record("\(frame.answer)")
@@ -201,7 +201,7 @@ struct EncodingTests {
             #expect(read.inputTokensAbove == 16 && read.isOffPeak && read.markup == .ratio(billionths: 17))
         }
         output = []
-        encoder.append(QuoteAnswer(), in: .frame(callID: 1), to: &output)
+        encoder.append(QuoteAnswer(), lines: QuoteLines(), in: .frame(callID: 1), to: &output)
         try answer(output) { frame in
             guard case .quote(let read) = frame.answer else {
                 Issue.record("\(frame.answer)")
@@ -213,7 +213,7 @@ struct EncodingTests {
         }
         quote.markup = .fixed(18)
         output = []
-        encoder.append(quote, in: .frame(callID: 1), to: &output)
+        encoder.append(quote, lines: QuoteLines(), in: .frame(callID: 1), to: &output)
         try answer(output) { frame in
             guard case .quote(let read) = frame.answer else {
                 Issue.record("\(frame.answer)")
