@@ -35,6 +35,9 @@ public struct BytePacker: ~Copyable, @unchecked Sendable {
     /// Where the next byte will be written, for prefetching; it moves when there is no room left.
     @inlinable public var endAddress: UInt { unsafe UInt(bitPattern: base + used) }
 
+    /// Where the first byte is, for prefetching; it moves likewise.
+    @inlinable public var startAddress: UInt { unsafe UInt(bitPattern: base) }
+
     /// Drops everything after the first `newCount` bytes.
     public mutating func truncate(to newCount: Int) {
         precondition(newCount >= 0 && newCount <= count)

@@ -18,6 +18,7 @@ extension Lane {
         prepared.keys.request = prepared.keys.hold
         ledger.prefetch(
             prepared.keys.organisation, account: prepared.keys.account, request: prepared.keys.request)
+        ledger.prefetchHoldLists(prepared.keys.hold, organisation: prepared.keys.organisation)
         prepared.keys.digest = digest(of: terms, tags: tags, record: record)
     }
 

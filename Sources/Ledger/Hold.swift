@@ -93,7 +93,8 @@ final class OpenHoldCount: Sendable {
     private let open = Atomic<Int>(0)
 
     var value: Int { open.load(ordering: .relaxed) }
-    func add(_ change: Int) { open.add(change, ordering: .relaxed) }
+    /// Holds are far from 2^63, so this cannot overflow; a trap would cost a loop.
+    func add(_ change: Int) { open.wrappingAdd(change, ordering: .relaxed) }
 }
 
 /// A request for a hold. The views live as long as the call.
@@ -114,19 +115,35 @@ public struct HoldTerms: Sendable {
 }
 
 /// The answer to a hold and to what is done with it. Amounts are in nanocredits.
-public struct HoldReceipt: Hashable, Sendable {
-    public var state: HoldState
-    public var amount: Int64
+public struct HoldReceipt: Hashable, Sendable, BitwiseCopyable {
+    public var state = HoldState.open
+    public var amount: Int64 = 0
     /// What the wallet may still spend.
-    public var available: Int64
+    public var available: Int64 = 0
     /// When the lease is over; `distantPast` for one that has ended.
-    public var expiresAt: Timestamp
+    public var expiresAt = Timestamp.distantPast
     /// The entry that opened it or, for one that has ended, ended it.
-    public var sequence: UInt64
+    public var sequence: UInt64 = 0
     /// The same was asked before, and this is what stands.
-    public var duplicate: Bool
+    public var duplicate = false
     /// What its lease's end charges if no report has come; for one that has expired, what it charged.
     public var orphanCharge: Int64 = 0
+
+    /// Room for one.
+    public init() {}
+
+    init(
+        state: HoldState, amount: Int64, available: Int64, expiresAt: Timestamp, sequence: UInt64,
+        duplicate: Bool, orphanCharge: Int64 = 0
+    ) {
+        self.state = state
+        self.amount = amount
+        self.available = available
+        self.expiresAt = expiresAt
+        self.sequence = sequence
+        self.duplicate = duplicate
+        self.orphanCharge = orphanCharge
+    }
 }
 
 public enum HoldDecision: Hashable, Sendable {
@@ -282,14 +299,13 @@ struct HoldRow: BitwiseCopyable {
     var source: CredentialSource
     var policy: HoldPolicy
     var orphan = OrphanPolicy.release
-    /// Bytes of what it is for, see `HoldUse`, and the first piece of them; the table sets both.
+    /// Bytes of what it is for, see `HoldUse`, and the first piece of those that its record has no room for; the
+    /// table sets both.
     var useBytes: UInt16 = 0
     var use = AccountRow.none
     /// The wallet's list of open holds.
     var next = AccountRow.none
     var previous = AccountRow.none
-    /// Where it stands in the table's order of expiry.
-    var place: UInt32 = 0
 }
 
 /// An open hold as people see it. Amounts are in nanocredits.

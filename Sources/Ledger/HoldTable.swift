@@ -1,10 +1,11 @@
 // The open holds of one shard: found by key, and by which lease ends first.
 //
-//      rows     a slab, freed rows linked into a list; beside it their ids, which are seldom looked at
-//      pieces   what holds are for, in pieces of 60 bytes, each with the number of the next
-//      slots    key → row: linear probing, and removal moves back what was put off
-//      due      a binary heap of (lease end, row); each row knows its place in it, so one that ends
-//               early leaves at once and nothing stale is kept
+//      records  a slab, freed records linked into a list: the row, what the hold is for, and its id, so that
+//               opening a hold writes lines that lie one behind the other
+//      pieces   what does not fit of what a hold is for, in pieces of 60 bytes, each with the number of the next
+//      slots    key → record: linear probing, and removal moves back what was put off
+//      due      a binary heap of (lease end, record); `places` knows where each record stands in it, so one that
+//               ends early leaves at once and nothing stale is kept
 //
 // Leases are mostly alike, so a new hold goes to the end of the heap and stays there.
 
@@ -12,18 +13,74 @@ import Bytes
 import CPlatform
 import Pricing
 
-/// A part of what a hold is for.
+/// What the table keeps of an open hold: five cache lines, of which one with a short id needs four.
+struct HoldRecord: BitwiseCopyable {
+    /// As many as make the record a whole number of lines.
+    static let useBytesMax = 72
+    /// The first, so that it stands at the record's address.
+    var row: HoldRow
+    /// The beginning of what it is for.
+    var use = InlineArray<72, UInt8>(repeating: 0)
+    var id: HoldID
+}
+
+/// A further part of what a hold is for.
 struct HoldUsePiece: BitwiseCopyable {
     static let bytesMax = 60
     var bytes = InlineArray<60, UInt8>(repeating: 0)
     var next = AccountRow.none
 }
 
+/// A growing block of plain values in table memory, whose place others may look at. Its count is a power of two.
+@safe
+private struct GrowingBlock<Element: BitwiseCopyable>: ~Copyable {
+    private(set) var elements: UnsafeMutablePointer<Element>
+    private(set) var capacity: Int
+
+    init(capacity: Int) {
+        self.capacity = capacity
+        unsafe elements = Self.allocate(capacity)
+    }
+
+    deinit { unsafe Self.free(elements, capacity) }
+
+    private static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Element> {
+        unsafe TableMemory.allocate(bytes: capacity * MemoryLayout<Element>.stride)
+            .bindMemory(to: Element.self, capacity: capacity)
+    }
+
+    private static func free(_ elements: UnsafeMutablePointer<Element>, _ capacity: Int) {
+        unsafe TableMemory.deallocate(
+            UnsafeMutableRawPointer(elements), bytes: capacity * MemoryLayout<Element>.stride)
+    }
+
+    subscript(index: Int) -> Element {
+        @inline(__always) unsafeAddress {
+            precondition(index >= 0 && index < capacity)
+            return unsafe UnsafePointer(elements + index)
+        }
+        @inline(__always) unsafeMutableAddress {
+            precondition(index >= 0 && index < capacity)
+            return unsafe elements + index
+        }
+    }
+
+    /// Doubles the room; what was there stays.
+    mutating func grow() {
+        let (old, oldCapacity) = unsafe (elements, capacity)
+        capacity *= 2
+        unsafe elements = Self.allocate(capacity)
+        unsafe elements.update(from: old, count: oldCapacity)
+        unsafe Self.free(old, oldCapacity)
+    }
+
+    var address: UInt { unsafe UInt(bitPattern: elements) }
+}
+
 /// Open holds. Not thread-safe: the shard's lock guards it.
 @safe
 struct HoldTable: ~Copyable, @unchecked Sendable {
-    private var rows = Slab<HoldRow>()
-    private var ids = Slab<HoldID>()
+    private var records = Slab<HoldRecord>()
     private var pieces = Slab<HoldUsePiece>()
     private var firstFree = AccountRow.none
     private var firstFreePiece = AccountRow.none
@@ -32,11 +89,14 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     private var slots: UnsafeMutablePointer<UInt32>
     private var mask: Int
 
-    private struct Due {
+    private struct Due: BitwiseCopyable {
         var at: Timestamp
         var row: UInt32
     }
-    private var due: [Due] = []
+    /// The first `count` are the heap.
+    private var due = GrowingBlock<Due>(capacity: 16)
+    /// By number, where each stands in `due`.
+    private var places = GrowingBlock<UInt32>(capacity: 16)
 
     init() {
         mask = 15
@@ -52,18 +112,23 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     }
 
     subscript(number: UInt32) -> HoldRow {
-        @inline(__always) unsafeAddress { unsafe UnsafePointer(rows.address(of: number)) }
-        @inline(__always) unsafeMutableAddress { unsafe rows.address(of: number) }
+        @inline(__always) unsafeAddress { unsafe UnsafePointer(row(number)) }
+        @inline(__always) unsafeMutableAddress { unsafe row(number) }
+    }
+
+    @inline(__always)
+    private func row(_ number: UInt32) -> UnsafeMutablePointer<HoldRow> {
+        unsafe UnsafeMutableRawPointer(records.address(of: number)).assumingMemoryBound(to: HoldRow.self)
     }
 
     /// The id of a hold.
-    func id(_ number: UInt32) -> HoldID { ids[number] }
+    func id(_ number: UInt32) -> HoldID { records[number].id }
 
     /// When the first lease ends; `distantFuture` without a hold.
     private(set) var nextExpiry = Timestamp.distantFuture
 
     /// The hold whose lease ends first.
-    var first: UInt32? { due.isEmpty ? nil : due[0].row }
+    var first: UInt32? { count == 0 ? nil : due[0].row }
 
     /// The open hold with this key. O(1) expected.
     @inline(__always)
@@ -72,23 +137,42 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
         while true {
             let row = unsafe slots[position]
             if row == AccountRow.none { return nil }
-            if rows[row].key == key { return row }
+            if self[row].key == key { return row }
             position = (position + 1) & mask
         }
     }
 
-    /// Asks for the row of a hold, if it is where it would be first.
+    /// Where the tables are, for `HoldPlaces`.
     @inline(__always)
-    func prefetch(_ key: Hash128) {
-        let row = unsafe slots[home(key)]
-        guard row != AccountRow.none else { return }
-        unsafe tollgate_prefetch(UnsafeRawPointer(rows.address(of: row)))
-        unsafe tollgate_prefetch(UnsafeRawPointer(rows.address(of: row)) + 64)
+    var place: BlockPlace { unsafe BlockPlace(UnsafeRawPointer(slots), count: (mask + 1) / 2) }
+    var recordsPlace: BlockPlace { records.place }
+    var dueAddress: UInt { due.address }
+    var placesAddress: UInt { places.address }
+
+    /// Where the next hold will be written; 0 where its record is still to be made.
+    @inline(__always)
+    var nextRecord: UInt {
+        firstFree == AccountRow.none ? 0 : unsafe UInt(bitPattern: records.address(of: firstFree))
+    }
+
+    /// The address of the first slot that a key may be in, of a table whose `place` was this a moment ago.
+    @inline(__always)
+    static func slotAddress(_ key: Hash128, in place: BlockPlace) -> UInt {
+        place.address + 4 * UInt(bitPattern: Int(truncatingIfNeeded: key.low) & (place.mask * 2 + 1))
+    }
+
+    /// The number of the hold that `find` would probably meet first. Only for prefetching: it is read without a lock.
+    @inline(__always)
+    static func guess(_ key: Hash128, in place: BlockPlace) -> UInt32? {
+        let position = Int(truncatingIfNeeded: key.low) & (place.mask * 2 + 1)
+        guard let word = place.word(at: position / 2) else { return nil }
+        let number = UInt32(truncatingIfNeeded: word &>> UInt64(position & 1 &* 32))
+        return number == AccountRow.none ? nil : number
     }
 
     /// Calls `body` with every open hold, in the order in which their leases end, roughly.
     func forEach(_ body: (UInt32, HoldRow) -> Void) {
-        for entry in due { body(entry.row, rows[entry.row]) }
+        for place in 0..<count { body(due[place].row, self[due[place].row]) }
     }
 
     @inline(__always)
@@ -96,22 +180,24 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
 
     /// Appends what a hold is for.
     func appendUse(of number: UInt32, to packer: inout BytePacker) {
-        var left = Int(rows[number].useBytes)
-        var piece = rows[number].use
-        while left > 0 {
-            let count = min(left, HoldUsePiece.bytesMax)
-            unsafe withUnsafeBytes(of: pieces[piece].bytes) { buffer in
-                unsafe packer.append(
-                    bytes: ByteView(
-                        buffer.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self),
-                        count: count))
-            }
+        var left = Int(self[number].useBytes)
+        func append(_ buffer: UnsafeRawBufferPointer) {
+            let count = min(left, buffer.count)
+            guard count > 0, let start = buffer.baseAddress else { return }
+            unsafe packer.append(
+                bytes: ByteView(start.assumingMemoryBound(to: UInt8.self), count: count))
             left -= count
+        }
+        unsafe withUnsafeBytes(of: records[number].use) { unsafe append($0) }
+        var piece = self[number].use
+        while left > 0 {
+            unsafe withUnsafeBytes(of: pieces[piece].bytes) { unsafe append($0) }
             piece = pieces[piece].next
         }
     }
 
-    /// Keeps what a hold is for. Returns its first piece.
+    /// Keeps what a hold is for beyond its record. Returns its first piece.
+    @inline(never)
     private mutating func keep(_ use: ByteView) -> UInt32 {
         var first = AccountRow.none
         // The last piece first, so that each knows the next.
@@ -146,32 +232,44 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     }
 
     /// Adds a hold whose key is not there yet, for `use`. O(1) expected, O(log n) for a lease shorter than others.
+    @inline(__always)
     mutating func insert(_ row: HoldRow, id: ByteView, use: ByteView) -> UInt32 {
         if (count + 1) * 2 > mask + 1 { grow() }
-        var row = row
-        row.place = UInt32(due.count)
-        row.useBytes = UInt16(use.count)
-        row.use = keep(use)
         let number: UInt32
         if firstFree == AccountRow.none {
-            number = rows.append(row)
-            _ = ids.append(HoldID(id))
+            number = append(row, id)
         } else {
             number = firstFree
-            firstFree = rows[number].next
-            rows[number] = row
-            ids[number].set(id)
+            firstFree = self[number].next
+            self[number] = row
+            records[number].id.set(id)
         }
+        self[number].useBytes = UInt16(use.count)
+        let inRecord = min(use.count, HoldRecord.useBytesMax)
+        unsafe withUnsafeMutableBytes(of: &records[number].use) { room in
+            unsafe room.copyMemory(from: use[0..<inRecord].buffer)
+        }
+        self[number].use =
+            use.count == inRecord ? AccountRow.none : keep(use[inRecord..<use.count])
         place(number)
+        if count == due.capacity { due.grow() }
+        let place = count
         count += 1
-        due.append(Due(at: row.expiresAt, row: number))
-        siftUp(due.count - 1)
+        put(Due(at: row.expiresAt, row: number), at: place)
+        siftUp(place)
         noteFirst()
         return number
     }
 
+    @inline(never)
+    private mutating func append(_ row: HoldRow, _ id: ByteView) -> UInt32 {
+        let number = records.append(HoldRecord(row: row, id: HoldID(id)))
+        if Int(number) == places.capacity { places.grow() }
+        return number
+    }
+
     private func place(_ number: UInt32) {
-        var position = home(rows[number].key)
+        var position = home(self[number].key)
         while unsafe slots[position] != AccountRow.none { position = (position + 1) & mask }
         unsafe slots[position] = number
     }
@@ -188,15 +286,15 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
 
     /// Takes a hold out. O(log n).
     mutating func remove(_ number: UInt32) {
-        removeDue(at: Int(rows[number].place))
+        removeDue(at: Int(places[Int(number)]))
         noteFirst()
-        var hole = home(rows[number].key)
+        var hole = home(self[number].key)
         while unsafe slots[hole] != number { hole = (hole + 1) & mask }
         unsafe slots[hole] = AccountRow.none
         var position = (hole + 1) & mask
         while unsafe slots[position] != AccountRow.none {
             let row = unsafe slots[position]
-            let wanted = home(rows[row].key)
+            let wanted = home(self[row].key)
             // It may move back to the hole if the hole is not before where it wants to be.
             if (position - wanted) & mask >= (position - hole) & mask {
                 unsafe slots[hole] = row
@@ -205,19 +303,18 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
             }
             position = (position + 1) & mask
         }
-        freePieces(from: rows[number].use)
-        rows[number].next = firstFree
+        if self[number].use != AccountRow.none { freePieces(from: self[number].use) }
+        self[number].next = firstFree
         firstFree = number
-        count -= 1
     }
 
     /// Gives a hold another end of its lease.
     mutating func move(_ number: UInt32, expiresAt: Timestamp) {
-        rows[number].expiresAt = expiresAt
-        let place = Int(rows[number].place)
+        self[number].expiresAt = expiresAt
+        let place = Int(places[Int(number)])
         due[place].at = expiresAt
         siftUp(place)
-        siftDown(Int(rows[number].place))
+        siftDown(Int(places[Int(number)]))
         noteFirst()
     }
 
@@ -225,20 +322,21 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
 
     /// Keeps the first lease's end where every charge looks at it, beside the shard's other fields.
     @inline(__always)
-    private mutating func noteFirst() { nextExpiry = due.isEmpty ? .distantFuture : due[0].at }
+    private mutating func noteFirst() { nextExpiry = count == 0 ? .distantFuture : due[0].at }
 
     private mutating func removeDue(at place: Int) {
-        let last = due.removeLast()
-        guard place < due.count else { return }
+        count -= 1
+        let last = due[count]
+        guard place < count else { return }
         put(last, at: place)
         siftUp(place)
-        siftDown(Int(rows[last.row].place))
+        siftDown(Int(places[Int(last.row)]))
     }
 
     @inline(__always)
     private mutating func put(_ entry: Due, at place: Int) {
         due[place] = entry
-        rows[entry.row].place = UInt32(place)
+        places[Int(entry.row)] = UInt32(place)
     }
 
     private mutating func siftUp(_ start: Int) {
@@ -258,8 +356,8 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
         let entry = due[place]
         while true {
             var child = place * 2 + 1
-            guard child < due.count else { break }
-            if child + 1 < due.count, due[child + 1].at < due[child].at { child += 1 }
+            guard child < count else { break }
+            if child + 1 < count, due[child + 1].at < due[child].at { child += 1 }
             guard due[child].at < entry.at else { break }
             put(due[child], at: place)
             place = child

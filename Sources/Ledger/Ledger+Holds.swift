@@ -57,6 +57,7 @@ extension Ledger {
                 terms, keys: holdKeys, record: record, book: book, now: now, openMax: holdsMax)
             mark.include(state)
             note(number, state)
+            shards[number].holds.note(state)
             return answer
         }
     }

@@ -72,14 +72,15 @@ public final class Ledger: Sendable {
         shards.prefetch(number)
     }
 
-    /// Asks for the line of another id of the same organisation: that of the hold that a record settles.
+    /// Asks for what leads to a hold, and for the line of its id among those of the same organisation.
     @inline(__always)
-    public func prefetchID(_ key: Hash128, organisation: Hash128) {
+    public func prefetchHoldLists(_ hold: Hash128, organisation: Hash128) {
         let number = shard(of: organisation)
         let ids = lookahead[number].idSlots.load(ordering: .relaxed)
         let bucket = IdempotencyTable.bucket(
-            of: key.low, count: lookahead[number].idBuckets.load(ordering: .relaxed))
-        unsafe tollgate_prefetch(UnsafeRawPointer(bitPattern: ids + 64 * UInt(bitPattern: bucket)))
+            of: hold.low, count: lookahead[number].idBuckets.load(ordering: .relaxed))
+        unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: ids + 64 * UInt(bitPattern: bucket)))
+        shards[number].holds.prefetchLists(hold)
     }
 
     /// Asks for the cache lines that a quote will need: those of a report without its id.
@@ -117,10 +118,16 @@ public final class Ledger: Sendable {
         shards[shard(of: organisation)].state.withLock { $0.prefetchNextLevel(row) }
     }
 
-    /// Asks for what a hold or its settlement needs beside that, whose place is in the account's row.
+    /// Asks for what a hold or its settlement needs beside that, which `prefetchHoldLists` led to. Takes no lock.
     @inline(__always)
     public func prefetchHold(_ keys: RecordKeys) {
-        shards[shard(of: keys.organisation)].state.withLock { $0.prefetchHold(keys) }
+        let number = shard(of: keys.organisation)
+        shards.prefetchHolds(number)
+        // A new hold is looked for among the ids by its own key.
+        shards[number].holds.prefetchRecord(keys.hold, isNew: keys.request == keys.hold)
+        guard let row = AccountIndex.guess(keys.account, in: lookahead[number].index) else { return }
+        let address = Slab<AccountRow>.guess(row, in: lookahead[number].rows)
+        if address != 0 { shards[number].holds.prefetchSide(AccountRow.guessSide(address)) }
     }
 
     /// Whether a record may be older than what is remembered, so that history should be asked first.
@@ -153,6 +160,7 @@ public final class Ledger: Sendable {
                 into: &receipt)
             mark.include(state)
             note(number, state)
+            if keys.isAboutHold { shards[number].holds.note(state) }
             return answer
         }
     }

@@ -75,18 +75,6 @@ extension ShardState {
         return Int64(clamping: sum)
     }
 
-    /// Asks for what a hold or a settlement needs beside the account's row, which is in the cache.
-    @inline(__always)
-    func prefetchHold(_ keys: RecordKeys) {
-        if let account = find(keys.account), let wallet = standing(of: account).wallet {
-            let side = accounts[wallet].side
-            if side != AccountRow.none {
-                unsafe tollgate_prefetch(UnsafeRawPointer(sides.address(of: side)))
-            }
-        }
-        holds.prefetch(keys.hold)
-    }
-
     /// Packs the sections of an account that has a side row.
     func packSections(of account: UInt32, into packer: inout BytePacker) {
         let side = sides[accounts[account].side]

@@ -45,6 +45,15 @@ struct AccountRow: BitwiseCopyable {
     /// The grant that burns first, and through `next` the others.
     var firstGrant = GrantRow.none
 
+    /// Where `side` stands; with what is before it, in one word.
+    static let sideOffset = 36
+
+    /// The side row of the account whose row stands at an address; read without a lock.
+    @inline(__always)
+    static func guessSide(_ address: UInt) -> UInt32 {
+        UInt32(truncatingIfNeeded: tollgate_peek64(address + UInt(sideOffset) - 4) &>> 32)
+    }
+
     init(
         hash: Hash128, pathOffset: UInt32, pathCount: UInt8, status: AccountStatus, ownsWallet: Bool,
         unlimited: Bool, tier: UInt16, isDirty: Bool, parent: UInt32

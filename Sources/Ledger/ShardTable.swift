@@ -11,6 +11,8 @@ import Synchronization
 struct Shard: ~Copyable {
     let next = NextWrites()
     let state: Mutex<ShardState>
+    /// Behind the state: the lines in front are those that every charge needs.
+    let holds = HoldPlaces()
 }
 
 /// Where a shard's next charge will write, for prefetching by somebody who does not hold the lock. A store that has to wait
@@ -18,6 +20,7 @@ struct Shard: ~Copyable {
 struct NextWrites: ~Copyable {
     private let outcome = Atomic<UInt>(0)
     private let entry = Atomic<UInt>(0)
+    private let draws = Atomic<UInt>(0)
     private let hasMore = Atomic<Bool>(false)
 
     /// What applies to an account may also stand elsewhere than in its row.
@@ -28,6 +31,7 @@ struct NextWrites: ~Copyable {
     func note(_ state: borrowing ShardState) {
         outcome.store(state.ids.nextRow, ordering: .relaxed)
         entry.store(state.staged.endAddress, ordering: .relaxed)
+        draws.store(state.drawn.startAddress, ordering: .relaxed)
         let more = state.hasLevels || state.budgetCount > 0
         if hasMore.load(ordering: .relaxed) != more { hasMore.store(more, ordering: .relaxed) }
     }
@@ -42,6 +46,73 @@ struct NextWrites: ~Copyable {
         unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: entry))
         unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: entry + 64))
         unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: entry + 128))
+        unsafe tollgate_prefetch_write(
+            UnsafeRawPointer(bitPattern: draws.load(ordering: .relaxed)))
+    }
+}
+
+/// Where a shard keeps what a hold and its settlement need beside what a charge does, for prefetching by somebody who does
+/// not hold the lock. A place out of date fetches a useless line.
+struct HoldPlaces: ~Copyable {
+    private let slots = Atomic<UInt>(0)
+    private let records = Atomic<UInt>(0)
+    private let sides = Atomic<UInt>(0)
+    private let due = Atomic<UInt>(0)
+    private let places = Atomic<UInt>(0)
+    private let next = Atomic<UInt>(0)
+    private let use = Atomic<UInt>(0)
+
+    /// Notes what a shard's state has come to. Whoever reads a place also reads what was written there before.
+    @inline(__always)
+    func note(_ state: borrowing ShardState) {
+        slots.store(state.holds.place.rawValue, ordering: .releasing)
+        records.store(state.holds.recordsPlace.rawValue, ordering: .releasing)
+        sides.store(state.sides.place.rawValue, ordering: .releasing)
+        due.store(state.holds.dueAddress, ordering: .relaxed)
+        places.store(state.holds.placesAddress, ordering: .relaxed)
+        next.store(state.holds.nextRecord, ordering: .relaxed)
+        use.store(state.useBytes.startAddress, ordering: .relaxed)
+    }
+
+    @inline(__always)
+    private static func place(_ word: borrowing Atomic<UInt>) -> BlockPlace {
+        BlockPlace(rawValue: word.load(ordering: .acquiring))
+    }
+
+    /// Asks for what leads to a hold's record and to a side row.
+    @inline(__always)
+    func prefetchLists(_ hold: Hash128) {
+        Self.prefetch(HoldTable.slotAddress(hold, in: Self.place(slots)))
+        Self.prefetch(Self.place(records).address)
+        Self.prefetch(Self.place(sides).address)
+    }
+
+    /// Asks for the record of an open hold, or for where a new one will be written, and for the order in which leases
+    /// end. The first record of a shard is not there yet.
+    @inline(__always)
+    func prefetchRecord(_ hold: Hash128, isNew: Bool) {
+        if isNew {
+            let record = next.load(ordering: .relaxed)
+            for line in 0..<4 { Self.prefetch(record &+ 64 * UInt(line)) }
+            Self.prefetch(use.load(ordering: .relaxed))
+        } else if let number = HoldTable.guess(hold, in: Self.place(slots)) {
+            let record = Slab<HoldRecord>.guess(number, in: Self.place(records))
+            Self.prefetch(record)
+            Self.prefetch(record &+ 64)
+        }
+        let due = due.load(ordering: .relaxed)
+        Self.prefetch(due)
+        Self.prefetch(due &+ 64)
+        Self.prefetch(places.load(ordering: .relaxed))
+    }
+
+    /// Asks for what only few accounts have, among it what open holds keep.
+    @inline(__always)
+    func prefetchSide(_ side: UInt32) { Self.prefetch(Slab<SideRow>.guess(side, in: Self.place(sides))) }
+
+    @inline(__always)
+    private static func prefetch(_ address: UInt) {
+        unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: address))
     }
 }
 
@@ -92,13 +163,23 @@ final class ShardTable: @unchecked Sendable {
     /// they do.
     private static let prefetchedBytes = 192
 
+    /// The lines that holds need beside them: totals, holds and sides.
+    private static let holdBytes = 384..<832
+
     /// Asks the processor for the first lines of a shard.
     @inline(__always)
-    func prefetch(_ number: Int) {
+    func prefetch(_ number: Int) { prefetch(number, 0..<Self.prefetchedBytes) }
+
+    /// Asks for the lines of a shard that holds need beside those.
+    @inline(__always)
+    func prefetchHolds(_ number: Int) { prefetch(number, Self.holdBytes) }
+
+    @inline(__always)
+    private func prefetch(_ number: Int, _ bytes: Range<Int>) {
         precondition(number >= 0 && number < count)
         let start = unsafe UnsafeRawPointer(rows + number)
-        var offset = 0
-        while offset < Self.prefetchedBytes {
+        var offset = bytes.lowerBound
+        while offset < bytes.upperBound {
             unsafe tollgate_prefetch_write(start + offset)
             offset += 64
         }
@@ -124,16 +205,16 @@ struct Lookahead: ~Copyable {
 
     /// Where the index of accounts is, and where their rows are listed.
     @inline(__always)
-    var index: BlockPlace { BlockPlace(rawValue: accountIndex.load(ordering: .relaxed)) }
+    var index: BlockPlace { BlockPlace(rawValue: accountIndex.load(ordering: .acquiring)) }
     @inline(__always)
-    var rows: BlockPlace { BlockPlace(rawValue: accountRows.load(ordering: .relaxed)) }
+    var rows: BlockPlace { BlockPlace(rawValue: accountRows.load(ordering: .acquiring)) }
 
     fileprivate func update(_ state: borrowing ShardState) {
         let index = state.index.place.rawValue
         let rows = state.accounts.place.rawValue
         let id = state.ids.location
-        if accountIndex.load(ordering: .relaxed) != index { accountIndex.store(index, ordering: .relaxed) }
-        if accountRows.load(ordering: .relaxed) != rows { accountRows.store(rows, ordering: .relaxed) }
+        if accountIndex.load(ordering: .relaxed) != index { accountIndex.store(index, ordering: .releasing) }
+        if accountRows.load(ordering: .relaxed) != rows { accountRows.store(rows, ordering: .releasing) }
         if idSlots.load(ordering: .relaxed) != id.address {
             idSlots.store(id.address, ordering: .relaxed)
             idBuckets.store(id.bucketCount, ordering: .relaxed)

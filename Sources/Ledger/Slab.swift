@@ -30,11 +30,13 @@ struct Slab<Element: BitwiseCopyable & Sendable>: ~Copyable, @unchecked Sendable
         unsafe Self.freeDirectory(chunks, chunkCapacity)
     }
 
+    /// A list without chunks: `guess` reads zeros in it.
     private static func allocateDirectory(_ capacity: Int)
         -> UnsafeMutablePointer<UnsafeMutablePointer<Element>>
     {
-        unsafe TableMemory.allocate(bytes: capacity * 8)
-            .bindMemory(to: UnsafeMutablePointer<Element>.self, capacity: capacity)
+        let directory = unsafe TableMemory.allocate(bytes: capacity * 8)
+        unsafe directory.initializeMemory(as: UInt8.self, repeating: 0, count: capacity * 8)
+        return unsafe directory.bindMemory(to: UnsafeMutablePointer<Element>.self, capacity: capacity)
     }
 
     private static func freeDirectory(
@@ -46,14 +48,19 @@ struct Slab<Element: BitwiseCopyable & Sendable>: ~Copyable, @unchecked Sendable
     /// Where the chunks are listed, for `guess`.
     var place: BlockPlace { unsafe BlockPlace(UnsafeRawPointer(chunks), count: chunkCapacity) }
 
-    /// Where row `number` probably stands, of a slab whose `place` was this a moment ago; 0 if it had no such row. Only
-    /// for prefetching: it is read without a lock.
+    /// Where row `number` stands, of a slab whose `place` was this a moment ago; 0 if it had no such chunk. Only for
+    /// prefetching, and for looking further: it is read without a lock, and so is what stands there.
     @inline(__always)
     static func guess(_ number: UInt32, in place: BlockPlace) -> UInt {
-        guard let chunk = place.word(at: Int(number) >> shift) else { return 0 }
+        guard let chunk = place.word(at: Int(number) >> shift), chunk != 0 else { return 0 }
         let row = (Int(number) & (rowsPerChunk - 1)) * MemoryLayout<Element>.stride
-        // What was read may be no address by now.
-        return UInt(truncatingIfNeeded: chunk) &+ UInt(row)
+        return UInt(truncatingIfNeeded: chunk) + UInt(row)
+    }
+
+    /// The address in the list of chunks that `guess` reads.
+    @inline(__always)
+    static func listAddress(_ number: UInt32, in place: BlockPlace) -> UInt {
+        place.address + 8 * UInt(Int(number) >> shift)
     }
 
     /// Where row `number` stands; it stays there for the life of the slab.
@@ -82,7 +89,7 @@ struct Slab<Element: BitwiseCopyable & Sendable>: ~Copyable, @unchecked Sendable
         if chunkCount == chunkCapacity {
             let larger = unsafe Self.allocateDirectory(chunkCapacity * 2)
             unsafe larger.update(from: chunks, count: chunkCount)
-            unsafe Self.freeDirectory(chunks, chunkCapacity)
+            // The old one stays as it is, for whoever still looks at it. All of them together are as large as the new.
             unsafe chunks = larger
             chunkCapacity *= 2
         }

@@ -69,6 +69,7 @@ struct FrameDesk: ~Copyable {
     /// What came of each. They are sent a while after they were written: a copy of what was just written waits until
     /// the writing is done, with everything written before it.
     var receipts = CallSlots<ReportReceipt>(repeating: ReportReceipt())
+    private var holdReceipts = CallSlots<HoldReceipt>(repeating: HoldReceipt())
     var results: [Wire.ReportAnswer] = []
     private var calls: [PendingCall] = []
     /// What is known beside the record of those calls that ask for a hold or name one, in their order.
@@ -93,11 +94,8 @@ struct FrameDesk: ~Copyable {
             /// With its place in `holdCalls`.
             case hold(Int)
 
-            var isReport: Bool {
-                switch self {
-                case .report, .settlement: true
-                case .quote, .hold: false
-                }
+            var isQuote: Bool {
+                if case .quote = self { true } else { false }
             }
         }
     }
@@ -198,44 +196,63 @@ struct FrameDesk: ~Copyable {
         var firstUnsent = 0
         for index in calls.indices {
             lane.prefetch(behind: index, of: calls.count, &prepared)
-            var fault: NoReceipt?
-            if calls[index].kind.isReport {
-                fault = lane.decide(records[index], prepared[index], into: &receipts[index])
-                if fault == nil { continue }
-            }
-            appendReceipts(firstUnsent..<index, to: &answers)
+            let fault = decide(index)
+            if fault == nil, !calls[index].kind.isQuote { continue }
+            appendAnswers(firstUnsent..<index, to: &answers)
             firstUnsent = index + 1
             answer(index, fault, to: &answers)
         }
-        appendReceipts(firstUnsent..<calls.count, to: &answers)
+        appendAnswers(firstUnsent..<calls.count, to: &answers)
         calls.removeAll(keepingCapacity: true)
         holdCalls.removeAll(keepingCapacity: true)
         waits.removeAll(keepingCapacity: true)
         lane.clearPrepared()
     }
 
-    private func appendReceipts(_ slots: Range<Int>, to answers: inout Answers) {
-        // A few at a time: room for the longest receipts is taken, and most are short.
+    /// Decides a call. Returns why it has no receipt; nil if that is in its slot, and for a quote, which is priced when
+    /// it is answered.
+    @inline(__always)
+    private mutating func decide(_ index: Int) -> NoReceipt? {
+        switch calls[index].kind {
+        case .report, .settlement:
+            return lane.decide(records[index], prepared[index], into: &receipts[index])
+        case .hold(let place):
+            let decision = lane.hold(
+                holdCalls[place].terms, records[index], prepared[index], tags: holdCalls[place].tags)
+            switch decision {
+            case .done(let receipt):
+                holdReceipts[index] = receipt
+                return nil
+            case .refused(let refusal): return .refused(refusal)
+            }
+        case .quote: return nil
+        }
+    }
+
+    private func appendAnswers(_ slots: Range<Int>, to answers: inout Answers) {
+        // A few at a time: room for the longest answers is taken, and most are short.
         for first in stride(from: slots.lowerBound, to: slots.upperBound, by: 16) {
             let count = min(slots.upperBound - first, 16)
-            encoder.append(receipts: count, to: &answers.output) { index in
+            encoder.append(answers: count, to: &answers.output) { index in
+                guard case .hold(let place) = calls[first + index].kind else { return nil }
+                return (
+                    calls[first + index].callID,
+                    HoldAnswer(holdReceipts[first + index], holdID: holdCalls[place].terms.holdID)
+                )
+            } receipt: { index in
                 (calls[first + index].callID, receipts[first + index])
             }
         }
         answers.count += slots.count
     }
 
-    /// Answers a quote, a hold, or a report that has no receipt; or sets its frame aside.
+    /// Answers a quote, or a call that has no receipt; or sets its frame aside.
     private mutating func answer(_ index: Int, _ fault: NoReceipt?, to answers: inout Answers) {
         let callID = calls[index].callID
         switch (calls[index].kind, fault) {
         case (.quote(let options), _):
             let refusal = lane.quote(records[index], prepared[index], options)
             answerQuote(refusal, callID: callID, to: &answers)
-        case (.hold(let place), _):
-            let call = holdCalls[place]
-            let decision = lane.hold(call.terms, records[index], prepared[index], tags: call.tags)
-            append(decision, about: call.terms.holdID, callID: callID, to: &answers)
         case (.settlement(let place), .askHistory):
             let wait = waits[place]
             setAside(

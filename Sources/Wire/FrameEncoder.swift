@@ -55,6 +55,11 @@ public final class FrameEncoder {
     /// The longest frame with a hold but for its id.
     @usableFromInline static let holdFrameBytesMax = 128
 
+    /// The longest frame of either of the two.
+    @usableFromInline static var shortFrameBytesMax: Int {
+        max(receiptFrameBytesMax, holdFrameBytesMax + HoldLimits.idBytesMax)
+    }
+
     /// The longest frame with a quote but for its token: 26 fields of at most 12 bytes, and for each unit a line
     /// of at most 64.
     @usableFromInline static let quoteFrameBytesMax = 512 + 64 * UsageUnit.count
@@ -96,18 +101,27 @@ public final class FrameEncoder {
         }
     }
 
-    /// Appends `count` receipts, one frame each, with one look at the buffer for all of them. Allocates nothing.
+    /// Appends `count` receipts and states of holds, one frame each, with one look at the buffer for all of them.
+    /// Allocates nothing.
+    ///
+    /// - Parameter hold: the state of a hold and its call; nil for a number whose answer is a receipt.
     @inlinable
     public func append<Output: OutputBuffer>(
-        receipts count: Int, to output: inout Output, receipt: (Int) -> (callID: UInt64, receipt: Receipt)
+        answers count: Int, to output: inout Output,
+        hold: (Int) -> (callID: UInt64, answer: HoldAnswer)?,
+        receipt: (Int) -> (callID: UInt64, answer: Receipt)
     ) {
-        unsafe output.withReserved(bytes: count * FrameEncoder.receiptFrameBytesMax) { room in
+        let bytesMax = FrameEncoder.shortFrameBytesMax
+        unsafe output.withReserved(bytes: count * bytesMax) { room in
             var used = 0
             for index in 0..<count {
-                let (callID, answer) = receipt(index)
-                let own = unsafe UnsafeMutableRawBufferPointer(
-                    rebasing: room[used..<used + FrameEncoder.receiptFrameBytesMax])
-                used += unsafe pack(answer, .frame(callID: callID), into: own)
+                let own = unsafe UnsafeMutableRawBufferPointer(rebasing: room[used..<used + bytesMax])
+                if let (callID, answer) = hold(index) {
+                    used += unsafe pack(answer, .frame(callID: callID), into: own)
+                } else {
+                    let (callID, answer) = receipt(index)
+                    used += unsafe pack(answer, .frame(callID: callID), into: own)
+                }
             }
             return used
         }

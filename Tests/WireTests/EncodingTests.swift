@@ -92,6 +92,51 @@ struct EncodingTests {
         }
     }
 
+    @Test("receipts and states of holds arrive in their order, also the longest of both")
+    func receiptsAndHolds() throws {
+        let id = [UInt8](repeating: 0x7a, count: HoldLimits.idBytesMax)
+        var output: [UInt8] = []
+        id.withView { id in
+            encoder.append(answers: 16, to: &output) { index in
+                if index % 3 != 0 { return nil }
+                var answer = HoldAnswer()
+                answer.holdID = id
+                answer.state = .expired
+                answer.amount = -1
+                answer.available = -2
+                answer.expiresAt = .max
+                answer.sequence = .max
+                answer.duplicate = true
+                answer.orphanCharge = -3
+                return (callID: UInt64.max - UInt64(index), answer: answer)
+            } receipt: { index in
+                (callID: UInt64.max - UInt64(index), answer: fullReceipt())
+            }
+        }
+        try output.withView { view throws in
+            var rest = view
+            for index in 0..<16 {
+                guard case .whole(let messageBytes) = try Framing.scan(rest) else {
+                    throw WireError.malformed(messageBytes: rest.count)
+                }
+                let frame = try decoder.decodeAnswer(rest[5..<5 + messageBytes])
+                #expect(frame.callID == .max - UInt64(index))
+                switch frame.answer {
+                case .hold(let hold):
+                    #expect(index % 3 == 0)
+                    #expect(Array(hold.holdID) == id)
+                    #expect(hold.sequence == .max && hold.orphanCharge == -3)
+                case .receipt(let receipt):
+                    #expect(index % 3 != 0)
+                    #expect(receipt == fullReceipt())
+                default: Issue.record("\(frame.answer)")
+                }
+                rest = rest[5 + messageBytes..<rest.count]
+            }
+            #expect(rest.isEmpty)
+        }
+    }
+
     @Test("a bare receipt is the message alone behind the header")
     func bareReceipt() {
         var output: [UInt8] = []
