@@ -4,8 +4,8 @@
 //               opening a hold writes lines that lie one behind the other
 //      pieces   what does not fit of what a hold is for, in pieces of 60 bytes, each with the number of the next
 //      slots    key → record: linear probing, and removal moves back what was put off
-//      due      a binary heap of (lease end, record); `places` knows where each record stands in it, so one that
-//               ends early leaves at once and nothing stale is kept
+//      due      a binary heap of (lease end, record), and where each record stands in it, so one that ends early
+//               leaves at once and nothing stale is kept
 //
 // Leases are mostly alike, so a new hold goes to the end of the heap and stays there.
 
@@ -31,50 +31,74 @@ struct HoldUsePiece: BitwiseCopyable {
     var next = AccountRow.none
 }
 
-/// A growing block of plain values in table memory, whose place others may look at. Its count is a power of two.
+/// The order in which leases end: a binary heap, and where each hold stands in it. Both are one block of table memory, the
+/// places in front, so that for few holds they are a few lines one behind the other.
 @safe
-private struct GrowingBlock<Element: BitwiseCopyable>: ~Copyable {
-    private(set) var elements: UnsafeMutablePointer<Element>
-    private(set) var capacity: Int
-
-    init(capacity: Int) {
-        self.capacity = capacity
-        unsafe elements = Self.allocate(capacity)
+private struct LeaseOrder: ~Copyable {
+    struct Due: BitwiseCopyable {
+        var at: Timestamp
+        var row: UInt32
     }
 
-    deinit { unsafe Self.free(elements, capacity) }
+    private(set) var capacity = 16
+    private var placeOf: UnsafeMutablePointer<UInt32>
+    private var due: UnsafeMutablePointer<Due>
 
-    private static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Element> {
-        unsafe TableMemory.allocate(bytes: capacity * MemoryLayout<Element>.stride)
-            .bindMemory(to: Element.self, capacity: capacity)
+    init() { unsafe (placeOf, due) = Self.allocate(capacity) }
+
+    deinit { unsafe Self.free(placeOf, capacity) }
+
+    private static func bytes(_ capacity: Int) -> Int {
+        capacity * (MemoryLayout<UInt32>.stride + MemoryLayout<Due>.stride)
     }
 
-    private static func free(_ elements: UnsafeMutablePointer<Element>, _ capacity: Int) {
-        unsafe TableMemory.deallocate(
-            UnsafeMutableRawPointer(elements), bytes: capacity * MemoryLayout<Element>.stride)
+    private static func allocate(_ capacity: Int) -> (UnsafeMutablePointer<UInt32>, UnsafeMutablePointer<Due>)
+    {
+        let block = unsafe TableMemory.allocate(bytes: bytes(capacity))
+        let behind = unsafe block + capacity * MemoryLayout<UInt32>.stride
+        return unsafe (
+            block.bindMemory(to: UInt32.self, capacity: capacity),
+            behind.bindMemory(to: Due.self, capacity: capacity)
+        )
     }
 
-    subscript(index: Int) -> Element {
-        @inline(__always) unsafeAddress {
-            precondition(index >= 0 && index < capacity)
-            return unsafe UnsafePointer(elements + index)
-        }
-        @inline(__always) unsafeMutableAddress {
-            precondition(index >= 0 && index < capacity)
-            return unsafe elements + index
-        }
+    private static func free(_ places: UnsafeMutablePointer<UInt32>, _ capacity: Int) {
+        unsafe TableMemory.deallocate(UnsafeMutableRawPointer(places), bytes: bytes(capacity))
     }
 
     /// Doubles the room; what was there stays.
     mutating func grow() {
-        let (old, oldCapacity) = unsafe (elements, capacity)
+        let (oldPlaces, oldDue, old) = unsafe (placeOf, due, capacity)
         capacity *= 2
-        unsafe elements = Self.allocate(capacity)
-        unsafe elements.update(from: old, count: oldCapacity)
-        unsafe Self.free(old, oldCapacity)
+        unsafe (placeOf, due) = Self.allocate(capacity)
+        unsafe placeOf.update(from: oldPlaces, count: old)
+        unsafe due.update(from: oldDue, count: old)
+        unsafe Self.free(oldPlaces, old)
     }
 
-    var address: UInt { unsafe UInt(bitPattern: elements) }
+    /// What stands at a place of the heap.
+    subscript(place: Int) -> Due {
+        @inline(__always) get {
+            precondition(place >= 0 && place < capacity)
+            return unsafe due[place]
+        }
+    }
+
+    /// Where a hold stands.
+    @inline(__always)
+    func place(of number: UInt32) -> Int {
+        precondition(Int(number) < capacity)
+        return unsafe Int(placeOf[Int(number)])
+    }
+
+    @inline(__always)
+    mutating func put(_ entry: Due, at place: Int) {
+        precondition(place >= 0 && place < capacity && Int(entry.row) < capacity)
+        unsafe due[place] = entry
+        unsafe placeOf[Int(entry.row)] = UInt32(place)
+    }
+
+    var address: UInt { unsafe UInt(bitPattern: placeOf) }
 }
 
 /// Open holds. Not thread-safe: the shard's lock guards it.
@@ -89,14 +113,9 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     private var slots: UnsafeMutablePointer<UInt32>
     private var mask: Int
 
-    private struct Due: BitwiseCopyable {
-        var at: Timestamp
-        var row: UInt32
-    }
-    /// The first `count` are the heap.
-    private var due = GrowingBlock<Due>(capacity: 16)
-    /// By number, where each stands in `due`.
-    private var places = GrowingBlock<UInt32>(capacity: 16)
+    private typealias Due = LeaseOrder.Due
+    /// The first `count` places are the heap.
+    private var due = LeaseOrder()
 
     init() {
         mask = 15
@@ -147,7 +166,6 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     var place: BlockPlace { unsafe BlockPlace(UnsafeRawPointer(slots), count: (mask + 1) / 2) }
     var recordsPlace: BlockPlace { records.place }
     var dueAddress: UInt { due.address }
-    var placesAddress: UInt { places.address }
 
     /// Where the next hold will be written; 0 where its record is still to be made.
     @inline(__always)
@@ -252,11 +270,8 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
         self[number].use =
             use.count == inRecord ? AccountRow.none : keep(use[inRecord..<use.count])
         place(number)
-        if count == due.capacity { due.grow() }
-        let place = count
         count += 1
-        put(Due(at: row.expiresAt, row: number), at: place)
-        siftUp(place)
+        siftUp(Due(at: row.expiresAt, row: number), from: count - 1)
         noteFirst()
         return number
     }
@@ -264,7 +279,7 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     @inline(never)
     private mutating func append(_ row: HoldRow, _ id: ByteView) -> UInt32 {
         let number = records.append(HoldRecord(row: row, id: HoldID(id)))
-        if Int(number) == places.capacity { places.grow() }
+        if Int(number) == due.capacity { due.grow() }
         return number
     }
 
@@ -286,7 +301,7 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
 
     /// Takes a hold out. O(log n).
     mutating func remove(_ number: UInt32) {
-        removeDue(at: Int(places[Int(number)]))
+        removeDue(at: due.place(of: number))
         noteFirst()
         var hole = home(self[number].key)
         while unsafe slots[hole] != number { hole = (hole + 1) & mask }
@@ -311,10 +326,7 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     /// Gives a hold another end of its lease.
     mutating func move(_ number: UInt32, expiresAt: Timestamp) {
         self[number].expiresAt = expiresAt
-        let place = Int(places[Int(number)])
-        due[place].at = expiresAt
-        siftUp(place)
-        siftDown(Int(places[Int(number)]))
+        put(Due(at: expiresAt, row: number), at: due.place(of: number))
         noteFirst()
     }
 
@@ -326,42 +338,36 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
 
     private mutating func removeDue(at place: Int) {
         count -= 1
-        let last = due[count]
-        guard place < count else { return }
-        put(last, at: place)
-        siftUp(place)
-        siftDown(Int(places[Int(last.row)]))
+        if place < count { put(due[count], at: place) }
     }
 
-    @inline(__always)
+    /// Puts an entry where another stood, or its own of before, and moves it to where it belongs.
     private mutating func put(_ entry: Due, at place: Int) {
-        due[place] = entry
-        places[Int(entry.row)] = UInt32(place)
+        siftUp(entry, from: place)
+        siftDown(entry, from: due.place(of: entry.row))
     }
 
-    private mutating func siftUp(_ start: Int) {
+    private mutating func siftUp(_ entry: Due, from start: Int) {
         var place = start
-        let entry = due[place]
         while place > 0 {
             let parent = (place - 1) / 2
             guard entry.at < due[parent].at else { break }
-            put(due[parent], at: place)
+            due.put(due[parent], at: place)
             place = parent
         }
-        put(entry, at: place)
+        due.put(entry, at: place)
     }
 
-    private mutating func siftDown(_ start: Int) {
+    private mutating func siftDown(_ entry: Due, from start: Int) {
         var place = start
-        let entry = due[place]
         while true {
             var child = place * 2 + 1
             guard child < count else { break }
             if child + 1 < count, due[child + 1].at < due[child].at { child += 1 }
             guard due[child].at < entry.at else { break }
-            put(due[child], at: place)
+            due.put(due[child], at: place)
             place = child
         }
-        put(entry, at: place)
+        if place != start { due.put(entry, at: place) }
     }
 }

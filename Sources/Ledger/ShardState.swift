@@ -179,29 +179,29 @@ struct ShardState: ~Copyable, Sendable {
     var hasLevels = false
     /// How far the walk for expired grants has come.
     var sweep = GrantSweep()
-    /// The open holds.
+    /// The open holds. What they need stands together, see `ShardTable.prefetchHolds`.
     var holds = HoldTable()
-    /// The grants of wallets that have more than one, without the first of each.
-    var grants = Slab<GrantRow>()
-    var freeGrant = AccountRow.none
-    var allowances = Slab<AllowanceRow>()
-
     /// What only few accounts have.
     var sides = Slab<SideRow>()
-    /// Charges that were refunded, and where the row of each stands.
-    var refunds = Slab<RefundRow>()
-    var refundIndex: [UInt64: UInt32] = [:]
-    /// The packed filters of grants that have one, by the grant's number.
-    var filters: [UInt64: [UInt8]] = [:]
+    /// What a hold is for; reused.
+    var useBytes = BytePacker(capacity: 512)
     /// Open holds over all shards, and those of this one whose lease has ended since the process began.
     let openHolds: OpenHoldCount
     var expiredHolds = 0
     /// Those of them that charged their orphan, and what they charged.
     var orphanedHolds = 0
     var orphanCharges: Int128 = 0
-    /// What a hold is for, and the record of an orphan's charge; reused.
-    var useBytes = BytePacker(capacity: 512)
+    /// The record of an orphan's charge; reused.
     var orphanContent = BytePacker(capacity: 512)
+    /// The grants of wallets that have more than one, without the first of each.
+    var grants = Slab<GrantRow>()
+    var freeGrant = AccountRow.none
+    var allowances = Slab<AllowanceRow>()
+    /// Charges that were refunded, and where the row of each stands.
+    var refunds = Slab<RefundRow>()
+    var refundIndex: [UInt64: UInt32] = [:]
+    /// The packed filters of grants that have one, by the grant's number.
+    var filters: [UInt64: [UInt8]] = [:]
     /// The budgets of accounts that have more than one, without the first of each; their texts, the last number
     /// given, and how many of them ask for a provider or a model.
     var budgets = Slab<BudgetRow>()

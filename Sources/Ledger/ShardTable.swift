@@ -58,7 +58,6 @@ struct HoldPlaces: ~Copyable {
     private let records = Atomic<UInt>(0)
     private let sides = Atomic<UInt>(0)
     private let due = Atomic<UInt>(0)
-    private let places = Atomic<UInt>(0)
     private let next = Atomic<UInt>(0)
     private let use = Atomic<UInt>(0)
 
@@ -69,7 +68,6 @@ struct HoldPlaces: ~Copyable {
         records.store(state.holds.recordsPlace.rawValue, ordering: .releasing)
         sides.store(state.sides.place.rawValue, ordering: .releasing)
         due.store(state.holds.dueAddress, ordering: .relaxed)
-        places.store(state.holds.placesAddress, ordering: .relaxed)
         next.store(state.holds.nextRecord, ordering: .relaxed)
         use.store(state.useBytes.startAddress, ordering: .relaxed)
     }
@@ -101,9 +99,7 @@ struct HoldPlaces: ~Copyable {
             Self.prefetch(record &+ 64)
         }
         let due = due.load(ordering: .relaxed)
-        Self.prefetch(due)
-        Self.prefetch(due &+ 64)
-        Self.prefetch(places.load(ordering: .relaxed))
+        for line in 0..<3 { Self.prefetch(due &+ 64 * UInt(line)) }
     }
 
     /// Asks for what only few accounts have, among it what open holds keep.
@@ -163,8 +159,8 @@ final class ShardTable: @unchecked Sendable {
     /// they do.
     private static let prefetchedBytes = 192
 
-    /// The lines that holds need beside them: totals, holds and sides.
-    private static let holdBytes = 384..<832
+    /// The lines that holds need beside them: from `totals` to `useBytes`.
+    private static let holdBytes = 384..<704
 
     /// Asks the processor for the first lines of a shard.
     @inline(__always)
