@@ -21,7 +21,7 @@ struct Summary: Sendable {
             && (!plan.isValidated || conservation?.holds == true)
     }
 
-    /// Records answered each second, after the warm-up.
+    /// Answers each second, after the warm-up: to records, and to quotes and holds where there are any.
     var rate: Int {
         measuredNanoseconds == 0 ? 0 : Int(Double(measured) * 1e9 / Double(measuredNanoseconds))
     }
@@ -32,7 +32,8 @@ struct Summary: Sendable {
             "answered \(Number.grouped(books.answered))   duplicates \(Number.grouped(books.duplicates))   "
                 + "parked \(Number.grouped(books.parked))   refused \(Number.grouped(books.refusedCount))   "
                 + "failed \(Number.grouped(books.unanswered))",
-            "\(Number.grouped(rate)) records/s over \(Number.seconds(measuredNanoseconds))",
+            "\(Number.grouped(rate)) \(books.holds + books.quotes > 0 ? "answers" : "records")/s over "
+                + Number.seconds(measuredNanoseconds),
             "latency from \(plan.rate == nil ? "send" : "intended send")   "
                 + [("p50", 50.0), ("p99", 99), ("p99.9", 99.9)].map {
                     "\($0) \(Number.milliseconds(latency.valueAtPercentile($1)))"

@@ -81,7 +81,7 @@ public enum HoldLimits {
     public static let leaseMax: Int64 = 86_400_000
     /// Nanocredits of one hold, 2^59: what is remembered of an ended hold is one word.
     public static let amountMax: Int64 = 1 << 59
-    /// Open holds of a data directory, 300 to 500 bytes each, by what they say.
+    /// Open holds of a data directory, some 350 bytes each and more where names are long.
     public static let openDefault = 1_000_000
     /// Bytes of a hold's id.
     public static let idBytesMax = 128

@@ -70,7 +70,8 @@ struct Setting: Sendable {
             "request ids remembered in memory, about 40 bytes each; beyond it history is asked"),
         .whole(
             "ledger.holds_max", \.gateway.holdsMax, 1...100_000_000,
-            "open holds at once, 300 to 500 bytes each; more are refused as OVERLOADED"),
+            "open holds at once, some 350 bytes each and more where names are long; more are refused as OVERLOADED"
+        ),
         orphanPolicy,
         .size(
             "journal.segment_bytes", \.gateway.segmentBytes, 64 << 10...1 << 30, multipleOf: 4_096,
