@@ -12,10 +12,12 @@ extension Ledger {
     ) throws(AccountPath.Fault) -> ActAnswer {
         _ = try AccountPath.organisationCount(of: path)
         let hashes = keys.path(path)
-        return shards[shard(of: hashes.organisation)].state.withLock { state in
+        let number = shard(of: hashes.organisation)
+        return shards[number].state.withLock { state in
             let answer = state.setBudget(
                 state.current(hashes.account, of: path), terms, actor: actor, reason: reason, now: now)
             mark.include(state)
+            note(number, state)
             return answer
         }
     }
@@ -27,10 +29,12 @@ extension Ledger {
     ) throws(AccountPath.Fault) -> ActAnswer {
         _ = try AccountPath.organisationCount(of: path)
         let hashes = keys.path(path)
-        return shards[shard(of: hashes.organisation)].state.withLock { state in
+        let number = shard(of: hashes.organisation)
+        return shards[number].state.withLock { state in
             let answer = state.removeBudget(
                 state.current(hashes.account, of: path), name: name, actor: actor, reason: reason, now: now)
             mark.include(state)
+            note(number, state)
             return answer
         }
     }

@@ -116,7 +116,7 @@ extension ShardState {
         }
         try check(tier: entry.tier, sequence: sequence + 1)
         let hashes = keys.path(entry.path)
-        let shard = Int(truncatingIfNeeded: hashes.organisation.low % UInt64(shardCount))
+        let shard = ShardTable.number(of: hashes.organisation, count: shardCount)
         guard shard == number else {
             throw contradiction("account \(entry.path.text) belongs to shard \(shard)")
         }

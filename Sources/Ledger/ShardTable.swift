@@ -145,7 +145,13 @@ final class ShardTable: @unchecked Sendable {
     /// The shard of an organisation: its hash modulo their number.
     @inline(__always)
     func number(of organisation: Hash128) -> Int {
-        Int(truncatingIfNeeded: mask > 0 ? organisation.low & mask : organisation.low % UInt64(count))
+        mask > 0
+            ? Int(truncatingIfNeeded: organisation.low & mask) : Self.number(of: organisation, count: count)
+    }
+
+    /// The same for a table of `count` shards.
+    static func number(of organisation: Hash128, count: Int) -> Int {
+        Int(truncatingIfNeeded: organisation.low % UInt64(count))
     }
 
     subscript(number: Int) -> Shard {

@@ -57,12 +57,6 @@ struct Slab<Element: BitwiseCopyable & Sendable>: ~Copyable, @unchecked Sendable
         return UInt(truncatingIfNeeded: chunk) + UInt(row)
     }
 
-    /// The address in the list of chunks that `guess` reads.
-    @inline(__always)
-    static func listAddress(_ number: UInt32, in place: BlockPlace) -> UInt {
-        place.address + 8 * UInt(Int(number) >> shift)
-    }
-
     /// Where row `number` stands; it stays there for the life of the slab.
     @inline(__always)
     func address(of number: UInt32) -> UnsafeMutablePointer<Element> {
