@@ -134,6 +134,7 @@ public struct Lane: ~Copyable {
         prepared.keys.request = maker.request(record.requestID, organisation: prepared.keys.organisation)
         if !record.holdID.isEmpty {
             prepared.keys.hold = maker.hold(record.holdID, organisation: prepared.keys.organisation)
+            ledger.prefetchID(prepared.keys.hold, organisation: prepared.keys.organisation)
             ledger.prefetchHoldLists(prepared.keys.hold, organisation: prepared.keys.organisation)
         }
         ledger.prefetch(

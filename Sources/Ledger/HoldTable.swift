@@ -4,10 +4,7 @@
 //               opening a hold writes lines that lie one behind the other
 //      pieces   what does not fit of what a hold is for, in pieces of 60 bytes, each with the number of the next
 //      slots    key → record: linear probing, and removal moves back what was put off
-//      due      a binary heap of (lease end, record), and where each record stands in it, so one that ends early
-//               leaves at once and nothing stale is kept
-//
-// Leases are mostly alike, so a new hold goes to the end of the heap and stays there.
+//      due      which lease ends first, see `LeaseOrder`
 
 import Bytes
 import CPlatform
@@ -31,76 +28,6 @@ struct HoldUsePiece: BitwiseCopyable {
     var next = AccountRow.none
 }
 
-/// The order in which leases end: a binary heap, and where each hold stands in it. Both are one block of table memory, the
-/// places in front, so that for few holds they are a few lines one behind the other.
-@safe
-private struct LeaseOrder: ~Copyable {
-    struct Due: BitwiseCopyable {
-        var at: Timestamp
-        var row: UInt32
-    }
-
-    private(set) var capacity = 16
-    private var placeOf: UnsafeMutablePointer<UInt32>
-    private var due: UnsafeMutablePointer<Due>
-
-    init() { unsafe (placeOf, due) = Self.allocate(capacity) }
-
-    deinit { unsafe Self.free(placeOf, capacity) }
-
-    private static func bytes(_ capacity: Int) -> Int {
-        capacity * (MemoryLayout<UInt32>.stride + MemoryLayout<Due>.stride)
-    }
-
-    private static func allocate(_ capacity: Int) -> (UnsafeMutablePointer<UInt32>, UnsafeMutablePointer<Due>)
-    {
-        let block = unsafe TableMemory.allocate(bytes: bytes(capacity))
-        let behind = unsafe block + capacity * MemoryLayout<UInt32>.stride
-        return unsafe (
-            block.bindMemory(to: UInt32.self, capacity: capacity),
-            behind.bindMemory(to: Due.self, capacity: capacity)
-        )
-    }
-
-    private static func free(_ places: UnsafeMutablePointer<UInt32>, _ capacity: Int) {
-        unsafe TableMemory.deallocate(UnsafeMutableRawPointer(places), bytes: bytes(capacity))
-    }
-
-    /// Doubles the room; what was there stays.
-    mutating func grow() {
-        let (oldPlaces, oldDue, old) = unsafe (placeOf, due, capacity)
-        capacity *= 2
-        unsafe (placeOf, due) = Self.allocate(capacity)
-        unsafe placeOf.update(from: oldPlaces, count: old)
-        unsafe due.update(from: oldDue, count: old)
-        unsafe Self.free(oldPlaces, old)
-    }
-
-    /// What stands at a place of the heap.
-    subscript(place: Int) -> Due {
-        @inline(__always) get {
-            precondition(place >= 0 && place < capacity)
-            return unsafe due[place]
-        }
-    }
-
-    /// Where a hold stands.
-    @inline(__always)
-    func place(of number: UInt32) -> Int {
-        precondition(Int(number) < capacity)
-        return unsafe Int(placeOf[Int(number)])
-    }
-
-    @inline(__always)
-    mutating func put(_ entry: Due, at place: Int) {
-        precondition(place >= 0 && place < capacity && Int(entry.row) < capacity)
-        unsafe due[place] = entry
-        unsafe placeOf[Int(entry.row)] = UInt32(place)
-    }
-
-    var address: UInt { unsafe UInt(bitPattern: placeOf) }
-}
-
 /// Open holds. Not thread-safe: the shard's lock guards it.
 @safe
 struct HoldTable: ~Copyable, @unchecked Sendable {
@@ -108,13 +35,10 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     private var pieces = Slab<HoldUsePiece>()
     private var firstFree = AccountRow.none
     private var firstFreePiece = AccountRow.none
-    private(set) var count = 0
 
     private var slots: UnsafeMutablePointer<UInt32>
     private var mask: Int
 
-    private typealias Due = LeaseOrder.Due
-    /// The first `count` places are the heap.
     private var due = LeaseOrder()
 
     init() {
@@ -146,8 +70,10 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     /// When the first lease ends; `distantFuture` without a hold.
     private(set) var nextExpiry = Timestamp.distantFuture
 
+    var count: Int { due.count }
+
     /// The hold whose lease ends first.
-    var first: UInt32? { count == 0 ? nil : due[0].row }
+    var first: UInt32? { due.first?.row }
 
     /// The open hold with this key. O(1) expected.
     @inline(__always)
@@ -270,8 +196,7 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
         self[number].use =
             use.count == inRecord ? AccountRow.none : keep(use[inRecord..<use.count])
         place(number)
-        count += 1
-        siftUp(Due(at: row.expiresAt, row: number), from: count - 1)
+        due.insert(number, at: row.expiresAt)
         noteFirst()
         return number
     }
@@ -279,7 +204,7 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     @inline(never)
     private mutating func append(_ row: HoldRow, _ id: ByteView) -> UInt32 {
         let number = records.append(HoldRecord(row: row, id: HoldID(id)))
-        if Int(number) == due.capacity { due.grow() }
+        due.makeRoom(for: number)
         return number
     }
 
@@ -301,7 +226,7 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
 
     /// Takes a hold out. O(log n).
     mutating func remove(_ number: UInt32) {
-        removeDue(at: due.place(of: number))
+        due.remove(number)
         noteFirst()
         var hole = home(self[number].key)
         while unsafe slots[hole] != number { hole = (hole + 1) & mask }
@@ -326,48 +251,11 @@ struct HoldTable: ~Copyable, @unchecked Sendable {
     /// Gives a hold another end of its lease.
     mutating func move(_ number: UInt32, expiresAt: Timestamp) {
         self[number].expiresAt = expiresAt
-        put(Due(at: expiresAt, row: number), at: due.place(of: number))
+        due.move(number, to: expiresAt)
         noteFirst()
     }
 
-    // MARK: - The heap
-
     /// Keeps the first lease's end where every charge looks at it, beside the shard's other fields.
     @inline(__always)
-    private mutating func noteFirst() { nextExpiry = count == 0 ? .distantFuture : due[0].at }
-
-    private mutating func removeDue(at place: Int) {
-        count -= 1
-        if place < count { put(due[count], at: place) }
-    }
-
-    /// Puts an entry where another stood, or its own of before, and moves it to where it belongs.
-    private mutating func put(_ entry: Due, at place: Int) {
-        siftUp(entry, from: place)
-        siftDown(entry, from: due.place(of: entry.row))
-    }
-
-    private mutating func siftUp(_ entry: Due, from start: Int) {
-        var place = start
-        while place > 0 {
-            let parent = (place - 1) / 2
-            guard entry.at < due[parent].at else { break }
-            due.put(due[parent], at: place)
-            place = parent
-        }
-        due.put(entry, at: place)
-    }
-
-    private mutating func siftDown(_ entry: Due, from start: Int) {
-        var place = start
-        while true {
-            var child = place * 2 + 1
-            guard child < count else { break }
-            if child + 1 < count, due[child + 1].at < due[child].at { child += 1 }
-            guard due[child].at < entry.at else { break }
-            due.put(due[child], at: place)
-            place = child
-        }
-        if place != start { due.put(entry, at: place) }
-    }
+    private mutating func noteFirst() { nextExpiry = due.first?.at ?? .distantFuture }
 }

@@ -61,26 +61,24 @@ public final class Ledger: Sendable {
     /// Asks the processor for the cache lines that a report will need.
     @inline(__always)
     public func prefetch(_ organisation: Hash128, account: Hash128, request: Hash128) {
-        let number = shard(of: organisation)
-        let index = lookahead[number].index
-        let ids = lookahead[number].idSlots.load(ordering: .relaxed)
-        let idBuckets = lookahead[number].idBuckets.load(ordering: .relaxed)
-        unsafe tollgate_prefetch(
-            UnsafeRawPointer(bitPattern: AccountIndex.slotAddress(account, in: index)))
-        let bucket = IdempotencyTable.bucket(of: request.low, count: idBuckets)
-        unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: ids + 64 * UInt(bitPattern: bucket)))
-        shards.prefetch(number)
+        prefetchSlots(organisation, account: account)
+        prefetchID(request, organisation: organisation)
     }
 
-    /// Asks for what leads to a hold, and for the line of its id among those of the same organisation.
+    /// Asks for the line where an id will be looked for and kept: a request's, or that of a hold which is settled.
     @inline(__always)
-    public func prefetchHoldLists(_ hold: Hash128, organisation: Hash128) {
+    public func prefetchID(_ key: Hash128, organisation: Hash128) {
         let number = shard(of: organisation)
         let ids = lookahead[number].idSlots.load(ordering: .relaxed)
         let bucket = IdempotencyTable.bucket(
-            of: hold.low, count: lookahead[number].idBuckets.load(ordering: .relaxed))
+            of: key.low, count: lookahead[number].idBuckets.load(ordering: .relaxed))
         unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: ids + 64 * UInt(bitPattern: bucket)))
-        shards[number].holds.prefetchLists(hold)
+    }
+
+    /// Asks for what leads to a hold.
+    @inline(__always)
+    public func prefetchHoldLists(_ hold: Hash128, organisation: Hash128) {
+        shards[shard(of: organisation)].holds.prefetchLists(hold)
     }
 
     /// Asks for the cache lines that a quote will need: those of a report without its id.
@@ -101,8 +99,7 @@ public final class Ledger: Sendable {
     public func prefetchAccount(_ organisation: Hash128, account: Hash128) -> UInt32? {
         let number = shard(of: organisation)
         shards[number].next.prefetch()
-        guard let row = AccountIndex.guess(account, in: lookahead[number].index) else { return nil }
-        let address = Slab<AccountRow>.guess(row, in: lookahead[number].rows)
+        guard let (row, address) = guess(account, shard: number) else { return nil }
         unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: address))
         unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: address &+ 64))
         return shards[number].next.mayHaveMore ? row : nil
@@ -125,9 +122,17 @@ public final class Ledger: Sendable {
         shards.prefetchHolds(number)
         // A new hold is looked for among the ids by its own key.
         shards[number].holds.prefetchRecord(keys.hold, isNew: keys.request == keys.hold)
-        guard let row = AccountIndex.guess(keys.account, in: lookahead[number].index) else { return }
+        if let (_, address) = guess(keys.account, shard: number) {
+            shards[number].holds.prefetchSide(AccountRow.guessSide(address))
+        }
+    }
+
+    /// An account's row and where it stands, probably; read without a lock.
+    @inline(__always)
+    private func guess(_ account: Hash128, shard number: Int) -> (row: UInt32, address: UInt)? {
+        guard let row = AccountIndex.guess(account, in: lookahead[number].index) else { return nil }
         let address = Slab<AccountRow>.guess(row, in: lookahead[number].rows)
-        if address != 0 { shards[number].holds.prefetchSide(AccountRow.guessSide(address)) }
+        return address == 0 ? nil : (row, address)
     }
 
     /// Whether a record may be older than what is remembered, so that history should be asked first.
