@@ -6,10 +6,12 @@
 // two collide is below 10^-12, and nobody without the key can look for such a pair.
 //
 //      slot:    12 bits of hash | 20 bits: position in the ring + 1; 0 = empty
-//      bucket:  16 slots, one cache line, compared at once
+//      bucket:  15 slots and a count, one cache line, compared at once
 //
-// An id is in the bucket that its hash names or, where that was full, in one of those behind it: every bucket
-// on the way is full. Seven eighths of the slots are used before the index grows by a half.
+// An id is in the bucket that its hash names or, where that was full, in the first behind it that had room. A
+// bucket counts the ids that went past it; a search goes on as long as that is not 0. So an id that leaves takes one
+// off each bucket on its way, and nothing is moved: a table that is full forgets as fast as it learns. Seven eighths
+// of the slots are used before the index grows by a half.
 
 import Bytes
 import CPlatform
@@ -62,10 +64,11 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
     /// The most outcomes a shard remembers; the ring never closes on itself.
     static var rowsMax: Int { ringCapacityMax - rowsPerChunk }
 
-    private static var slotsPerBucket: Int { 16 }
+    private static var wordsPerBucket: Int { 16 }
+    /// The slots of a bucket; the word behind them counts the ids that went past it.
+    private static var slotsPerBucket: Int { 15 }
+    private static var slotsMask: UInt32 { 0x7fff }
     private static var positionMask: UInt32 { 0xf_ffff }
-    /// How many removals ahead the slot of one is fetched.
-    private static var lookahead: Int { 8 }
 
     /// Positions of the ring: a whole number of chunks, one of them always free.
     private let ringCapacity: Int
@@ -93,14 +96,14 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
     }
 
     private static func allocateSlots(_ bucketCount: Int) -> UnsafeMutablePointer<UInt32> {
-        let count = bucketCount * slotsPerBucket
+        let count = bucketCount * wordsPerBucket
         let slots = unsafe TableMemory.allocate(bytes: count * 4).bindMemory(to: UInt32.self, capacity: count)
         unsafe slots.initialize(repeating: 0, count: count)
         return unsafe slots
     }
 
     private static func freeSlots(_ slots: UnsafeMutablePointer<UInt32>, _ bucketCount: Int) {
-        unsafe TableMemory.deallocate(UnsafeMutableRawPointer(slots), bytes: bucketCount * slotsPerBucket * 4)
+        unsafe TableMemory.deallocate(UnsafeMutableRawPointer(slots), bytes: bucketCount * wordsPerBucket * 4)
     }
 
     private static var chunkBytes: Int { rowsPerChunk * MemoryLayout<Row>.stride }
@@ -136,27 +139,42 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
 
     @inline(__always)
     private func line(_ bucket: Int) -> UnsafeMutablePointer<UInt32> {
-        unsafe slots + bucket * Self.slotsPerBucket
+        unsafe slots + bucket * Self.wordsPerBucket
     }
 
     /// The empty slots of a bucket, a bit for each.
     @inline(__always)
-    private func empties(_ bucket: Int) -> UInt32 { unsafe tollgate_match16(line(bucket), .max, 0) }
+    private func empties(_ bucket: Int) -> UInt32 {
+        unsafe tollgate_match16(line(bucket), .max, 0) & Self.slotsMask
+    }
+
+    /// The slots of a bucket that hold an id with such a tag, a bit for each.
+    @inline(__always)
+    private func candidates(_ bucket: Int, _ tag: UInt32) -> UInt32 {
+        // An empty slot looks like one with the tag 0 for a position below the first.
+        unsafe tollgate_match16(line(bucket), ~Self.positionMask, tag) & Self.slotsMask & ~empties(bucket)
+    }
+
+    /// How many ids went past a bucket.
+    @inline(__always)
+    private func passed(_ bucket: Int) -> UnsafeMutablePointer<UInt32> {
+        unsafe line(bucket) + Self.slotsPerBucket
+    }
 
     @inline(__always)
     private func next(_ bucket: Int) -> Int { bucket + 1 == bucketCount ? 0 : bucket + 1 }
-
-    /// How far behind `home` a bucket is, going round.
-    private func distance(from home: Int, to bucket: Int) -> Int {
-        bucket >= home ? bucket - home : bucket - home + bucketCount
-    }
 
     /// Bytes that the rows and the index take, for the memory gauge.
     var bytes: Int {
         var chunkCount = 0
         for index in unsafe chunks.indices where unsafe chunks[index] != nil { chunkCount += 1 }
         return chunkCount * Self.rowsPerChunk * MemoryLayout<Row>.stride
-            + bucketCount * Self.slotsPerBucket * 4
+            + bucketCount * Self.wordsPerBucket * 4
+    }
+
+    /// How many buckets the ids are away from those that their hashes name, in all. O(buckets).
+    var stepsAway: Int {
+        (0..<bucketCount).reduce(0) { sum, bucket in unsafe sum + Int(passed(bucket).pointee) }
     }
 
     @inline(__always)
@@ -170,8 +188,7 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         let tag = UInt32(truncatingIfNeeded: key.low &>> 52) &<< 20
         var bucket = Self.bucket(of: key.low, count: bucketCount)
         while true {
-            let empties = empties(bucket)
-            var candidates = unsafe tollgate_match16(line(bucket), ~Self.positionMask, tag) & ~empties
+            var candidates = candidates(bucket, tag)
             while candidates != 0 {
                 let slot = unsafe line(bucket)[candidates.trailingZeroBitCount]
                 let row = unsafe row(Int(slot & Self.positionMask) - 1).pointee
@@ -180,7 +197,7 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
                 }
                 candidates &= candidates - 1
             }
-            if empties != 0 { return nil }
+            if unsafe passed(bucket).pointee == 0 { return nil }
             bucket = next(bucket)
         }
     }
@@ -227,8 +244,7 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         let tag = UInt32(truncatingIfNeeded: key.low &>> 52) &<< 20
         var bucket = Self.bucket(of: key.low, count: bucketCount)
         while true {
-            let empties = empties(bucket)
-            var candidates = unsafe tollgate_match16(line(bucket), ~Self.positionMask, tag) & ~empties
+            var candidates = candidates(bucket, tag)
             while candidates != 0 {
                 let slot = unsafe line(bucket)[candidates.trailingZeroBitCount]
                 let position = Int(slot & Self.positionMask) - 1
@@ -238,7 +254,7 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
                 }
                 candidates &= candidates - 1
             }
-            if empties != 0 { return nil }
+            if unsafe passed(bucket).pointee == 0 { return nil }
             bucket = next(bucket)
         }
     }
@@ -308,6 +324,7 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         var bucket = Self.bucket(of: hash, count: bucketCount)
         var empty = empties(bucket)
         while empty == 0 {
+            unsafe passed(bucket).pointee += 1
             bucket = next(bucket)
             empty = empties(bucket)
         }
@@ -329,11 +346,6 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
     /// microseconds.
     mutating func removeOldest() -> Int64 {
         precondition(count > 0)
-        if count > Self.lookahead {
-            // Ids leave in the order of the ring, and their slots are anywhere: this one is needed soon.
-            let later = unsafe row(ringPosition(Self.lookahead)).pointee.hash
-            unsafe tollgate_prefetch(line(Self.bucket(of: later, count: bucketCount)))
-        }
         let removed = unsafe row(first).pointee
         unindex(ringPosition: first, hash: removed.hash)
         first = ringPosition(1)
@@ -344,49 +356,30 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
             freeChunk(left)
             unsafe chunks[left] = nil
         }
+        // Ids leave in the order of the ring, and their slots are anywhere: the next one's is asked for now.
+        if count > 1 {
+            unsafe prefetch(row(first).pointee.hash)
+            unsafe tollgate_prefetch(row(ringPosition(1)))
+        }
         // The end of a hold keeps no report from being decided.
         if removed.isHold { return 0 }
         // The last second that fits stands for every later one too.
         return removed.eventSecond == .max ? .max : Int64(removed.eventSecond) * 1_000_000
     }
 
-    /// Empties the slot, and fills it again from the buckets behind as long as something there was put off
-    /// because this bucket was full: so a search may always end at a bucket with room.
+    /// Empties the slot of an id, and takes it off the buckets on its way.
     private func unindex(ringPosition: Int, hash: UInt64) {
         var bucket = Self.bucket(of: hash, count: bucketCount)
-        var found = unsafe tollgate_match16(line(bucket), Self.positionMask, UInt32(ringPosition + 1))
-        while found == 0 {
-            bucket = next(bucket)
-            found = unsafe tollgate_match16(line(bucket), Self.positionMask, UInt32(ringPosition + 1))
-        }
-        var hole = unsafe line(bucket) + found.trailingZeroBitCount
-        var wasFull = empties(bucket) == 0
-        unsafe hole.pointee = 0
-        var candidate = bucket
-        while wasFull {
-            candidate = next(candidate)
-            let isFull = empties(candidate) == 0
-            if let moved = unsafe slot(in: candidate, putOffFrom: bucket) {
-                unsafe hole.pointee = moved.pointee
-                unsafe hole = moved
-                unsafe hole.pointee = 0
-                bucket = candidate
-                wasFull = isFull
-            } else if !isFull {
+        while true {
+            let found =
+                unsafe tollgate_match16(line(bucket), Self.positionMask, UInt32(ringPosition + 1))
+                & Self.slotsMask
+            if found != 0 {
+                unsafe line(bucket)[found.trailingZeroBitCount] = 0
                 return
             }
+            unsafe passed(bucket).pointee -= 1
+            bucket = next(bucket)
         }
-    }
-
-    /// A slot of a bucket whose id would rather be in `wanted` or before it.
-    private func slot(in bucket: Int, putOffFrom wanted: Int) -> UnsafeMutablePointer<UInt32>? {
-        for index in 0..<Self.slotsPerBucket {
-            let slot = unsafe line(bucket) + index
-            guard unsafe slot.pointee != 0 else { continue }
-            let hash = unsafe row(Int(slot.pointee & Self.positionMask) - 1).pointee.hash
-            let home = Self.bucket(of: hash, count: bucketCount)
-            if distance(from: home, to: bucket) >= distance(from: wanted, to: bucket) { return unsafe slot }
-        }
-        return nil
     }
 }

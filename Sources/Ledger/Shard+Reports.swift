@@ -262,8 +262,13 @@ extension ShardState {
 
     /// Forgets the oldest ids that history holds, so that one more fits. False when history is so far
     /// behind that twice the bound is remembered already.
+    ///
+    /// A few at a time: when history has caught up there may be many, and the lock is not to be held for all of them.
     mutating func makeRoomForID() -> Bool {
-        while ids.count >= idsMax, let oldest = ids.oldestSequence, oldest <= historySequence {
+        for _ in 0..<2 {
+            guard ids.count >= idsMax, let oldest = ids.oldestSequence, oldest <= historySequence else {
+                break
+            }
             horizon = max(horizon, Timestamp(microseconds: ids.removeOldest()))
         }
         return ids.count < idsMax * 2

@@ -98,6 +98,25 @@ struct HorizonTests {
         #expect(try house.balance() == -300)
     }
 
+    @Test("when history has caught up, ids leave a few at a time")
+    func gradually() throws {
+        let house = try house()
+        for number in 1...2 * Self.idsMax { _ = house.report(call(number)) }
+        house.ledger.setHistory(shard: 0, sequence: UInt64(2 * Self.idsMax + 1))
+        var before = 2 * Self.idsMax
+        var number = before
+        while before > Self.idsMax {
+            number += 1
+            #expect(house.report(call(number)).receipt?.duplicate == false)
+            let now = house.ledger.rememberedIDs().count
+            #expect(now < before && now >= before - 4)
+            before = now
+        }
+        #expect(number > 2 * Self.idsMax + 1, "not all of them at once")
+        #expect(house.report(call(2 * Self.idsMax)).receipt?.duplicate == true)
+        #expect(house.report(call(1)).asksHistory)
+    }
+
     @Test("a report that is refused makes no duplicate of what left memory", arguments: UInt64(1)...5)
     func onceForEver(seed: UInt64) throws {
         // History as it should be: it answers from everything up to its sequence.

@@ -47,6 +47,7 @@ struct IdempotencyTableTests {
                 #expect(horizon >= second * 1_000_000 - 1 && horizon <= (second + 1) * 1_000_000)
                 model[key] = nil
                 #expect(table.find(key) == nil)
+                if table.count == 0 { #expect(table.stepsAway == 0) }
             }
             if table.count > 0, random.chance(10) {
                 // What is remembered of an id may become something else, of any state.
