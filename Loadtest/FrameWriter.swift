@@ -57,12 +57,14 @@ final class FrameWriter {
                 unsafe room[end + 2] = UInt8(truncatingIfNeeded: recordBytes >> 7)
                 end += FrameWriter.recordPrefixBytes
             }
-            let head = templates.headBytes(template, stage)
-            unsafe templates.write(
-                template, item, number: number, eventTime: eventTime, to: room + end + head)
-            if head > 0 {
-                unsafe templates.writeHead(template, stage, of: room + end + head, to: room + end)
+            if stage == .opening {
+                end += unsafe templates.writeHold(template, item, number: number, to: room + end)
+                continue
             }
+            let head = stage == .settling ? RecordTemplates.settlementHeadBytes : 0
+            let place = unsafe room + end + head
+            unsafe templates.write(template, item, number: number, eventTime: eventTime, to: place)
+            if head > 0 { unsafe templates.writeSettlementHead(template, of: place, to: room + end) }
             end += head + recordBytes
         }
         if isQuote, workload.plan.areQuotesBrief {

@@ -31,6 +31,9 @@ final class RecordTemplates {
         var output = 0
         var cacheRead = 0
         var eventTime = 0
+        /// The part that says what is used: from the provider to the last count.
+        var usage = 0
+        var usageEnd = 0
     }
 
     /// The longest record.
@@ -38,11 +41,14 @@ final class RecordTemplates {
     private static let digitsMax = 8
     private let bytes: UnsafeMutablePointer<UInt8>
     private let layouts: UnsafeMutablePointer<Layout>
+    /// The record that a hold's request takes its parts from.
+    private let scratch: UnsafeMutablePointer<UInt8>
     private static let count = digitsMax * 4
 
     init(_ plan: WorkloadPlan) {
         unsafe bytes = .allocate(capacity: RecordTemplates.count * RecordTemplates.recordBytesMax)
         unsafe layouts = .allocate(capacity: RecordTemplates.count)
+        unsafe scratch = .allocate(capacity: RecordTemplates.recordBytesMax)
         for index in 0..<RecordTemplates.count {
             let (template, layout) = RecordTemplates.build(
                 plan, digits: index >> 2 + 1, isBYOK: index & 2 != 0, mayRefuse: index & 1 != 0)
@@ -55,6 +61,7 @@ final class RecordTemplates {
     }
 
     deinit {
+        unsafe scratch.deallocate()
         unsafe layouts.deallocate()
         unsafe bytes.deallocate()
     }
@@ -91,40 +98,50 @@ final class RecordTemplates {
     /// The length of a request id, which is also the id of its hold.
     static let idBytes = 28
 
-    /// How many bytes stand before the record in a request for a hold, or in a settlement.
-    @inline(__always)
-    func headBytes(_ index: Int, _ stage: SentRecord.HoldStage) -> Int {
-        switch stage {
-        case .none: 0
-        case .opening: unsafe 2 + RecordTemplates.idBytes + 2 + layouts[index].accountCount + 2 + 3
-        case .settling: 2 + RecordTemplates.idBytes + 3
-        }
-    }
+    /// How many bytes stand before the record in a settlement: the id of the hold.
+    static let settlementHeadBytes = 2 + idBytes + 3
 
-    /// Writes what stands before a record that was written at `record`: the hold's id, and for one that is
-    /// opened its account and credential source.
+    /// Writes what stands before a record of a settlement that was written at `record`.
     @inline(__always)
-    func writeHead(
-        _ index: Int, _ stage: SentRecord.HoldStage, of record: UnsafeMutablePointer<UInt8>,
-        to room: UnsafeMutablePointer<UInt8>
+    func writeSettlementHead(
+        _ index: Int, of record: UnsafeMutablePointer<UInt8>, to room: UnsafeMutablePointer<UInt8>
     ) {
         let layout = unsafe layouts[index]
         unsafe room[0] = 0x0a
         unsafe room[1] = UInt8(RecordTemplates.idBytes)
         unsafe (room + 2).update(from: record + layout.idText, count: RecordTemplates.idBytes)
-        var end = 2 + RecordTemplates.idBytes
-        if stage == .opening {
-            unsafe room[end] = 0x12
-            unsafe room[end + 1] = UInt8(layout.accountCount)
-            unsafe (room + end + 2).update(from: record + layout.accountText, count: layout.accountCount)
-            end += 2 + layout.accountCount
-            unsafe room[end] = 0x18
-            unsafe room[end + 1] = layout.source
-            end += 2
-        }
-        unsafe room[end] = stage == .opening ? 0x2a : 0x12
+        let end = 2 + RecordTemplates.idBytes
+        unsafe room[end] = 0x12
         unsafe room[end + 1] = UInt8(truncatingIfNeeded: layout.count) | 0x80
         unsafe room[end + 2] = UInt8(truncatingIfNeeded: layout.count >> 7)
+    }
+
+    /// Writes the request for the hold that a record settles later, and returns its length: the hold's id, account and
+    /// credential source, and of the usage what there is before the request: provider, model and counts.
+    @inline(__always)
+    func writeHold(
+        _ index: Int, _ item: WorkItem, number: UInt64, to room: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        let layout = unsafe layouts[index]
+        unsafe write(
+            index, item, number: number, eventTime: PackedTime(microseconds: 1 << 49), to: scratch)
+        unsafe room[0] = 0x0a
+        unsafe room[1] = UInt8(RecordTemplates.idBytes)
+        unsafe (room + 2).update(from: scratch + layout.idText, count: RecordTemplates.idBytes)
+        var end = 2 + RecordTemplates.idBytes
+        unsafe room[end] = 0x12
+        unsafe room[end + 1] = UInt8(layout.accountCount)
+        unsafe (room + end + 2).update(from: scratch + layout.accountText, count: layout.accountCount)
+        end += 2 + layout.accountCount
+        unsafe room[end] = 0x18
+        unsafe room[end + 1] = layout.source
+        let usageBytes = layout.usageEnd - layout.usage
+        unsafe room[end + 2] = 0x2a
+        unsafe room[end + 3] = UInt8(truncatingIfNeeded: usageBytes) | 0x80
+        unsafe room[end + 4] = UInt8(truncatingIfNeeded: usageBytes >> 7)
+        end += 5
+        unsafe (room + end).update(from: scratch + layout.usage, count: usageBytes)
+        return end + usageBytes
     }
 
     @inline(__always)
@@ -219,11 +236,13 @@ final class RecordTemplates {
         layout.source = isBYOK ? CredentialSource.byok.rawValue : CredentialSource.platform.rawValue
         layout.digits = digits
         word(3, isBYOK ? CredentialSource.byok.rawValue : CredentialSource.platform.rawValue)
+        layout.usage = bytes.count
         _ = text(4, Array((isBYOK ? plan.byokProvider : plan.provider).utf8))
         _ = text(5, Array((isBYOK ? plan.byokModel : plan.model).utf8))
         layout.input = number(7, width: 3)
         layout.output = number(8, width: 3)
         layout.cacheRead = number(9, width: 3)
+        layout.usageEnd = bytes.count
         layout.eventTime = number(23, width: 8)
         word(24, UsageSource.final.rawValue)
         word(25, RequestOutcome.completed.rawValue)

@@ -151,13 +151,16 @@ struct LoadPartsTests {
                 case .hold(let fault):
                     let call = decoder.hold
                     #expect(stage == .opening && fault == nil && call.terms.amount == nil)
-                    #expect(call.terms.holdID == record.requestID && call.terms.account == record.account)
                     #expect(call.terms.source == record.credentialSource)
+                    #expect(call.terms.account == record.account)
+                    // What there is before the request: no id of it, no time.
+                    #expect(record.requestID.isEmpty && record.eventTime.microseconds == 0)
+                    expect(record, requestID: call.terms.holdID, workload, number, time: 0)
                 case .settle(let fault):
                     #expect(stage == .settling && fault == nil && record.holdID == record.requestID)
+                    expect(record, workload, number, time)
                 default: Issue.record("\(frame.call)")
                 }
-                expect(record, workload, number, time)
                 decoder.reset()
                 queue.consume(view.count)
             }
@@ -196,17 +199,24 @@ struct LoadPartsTests {
     private func expect(
         _ record: borrowing UsageRecord, _ workload: Workload, _ number: UInt64, _ time: PackedTime
     ) {
+        expect(record, requestID: record.requestID, workload, number, time: time.microseconds)
+    }
+
+    private func expect(
+        _ record: borrowing UsageRecord, requestID: ByteView, _ workload: Workload, _ number: UInt64,
+        time: Int64
+    ) {
         let item = workload.item(number)
         let digits = String(number, radix: 16)
         let padded = String(repeating: "0", count: 16 - digits.count) + digits
-        #expect(record.requestID.text == "lt-00000abc-\(padded)")
+        #expect(requestID.text == "lt-00000abc-\(padded)")
         #expect(record.account.text == workload.accountName(item.account))
         #expect(record.credentialSource == (item.isBYOK ? .byok : .platform))
         #expect(record.provider.text == (item.isBYOK ? "openrouter" : "openai"))
         #expect(record.usage.inputTokens == Int64(item.inputTokens))
         #expect(record.usage.outputTokens == Int64(item.outputTokens))
         #expect(record.usage.cacheReadTokens == Int64(item.cacheReadTokens))
-        #expect(record.eventTime.microseconds == time.microseconds)
+        #expect(record.eventTime.microseconds == time)
         #expect(record.onInsufficient == (item.mayRefuse ? .refuse : .record))
     }
 
