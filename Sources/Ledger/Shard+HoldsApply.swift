@@ -45,13 +45,14 @@ extension ShardState {
         _ key: Hash128, as state: HoldState, orphan: RememberedOrphan? = nil, charge: Int64 = 0
     ) {
         guard let number = holds.find(key) else { preconditionFailure("a hold that ends is open") }
+        // An end from before is remembered only where replay came by it, and the id was held again.
+        let mayHaveEnded = holds[number].sequence <= replayed
         var past = closeHold(number, as: state)
         if orphan != nil {
             past = RememberedHold(
                 digest: 0, sequence: sequence, state: state, amount: charge, orphan: orphan)
         }
-        // An end from before is remembered where replay came by it, and the id was held again.
-        if ids.replace(key, hold: past) { return }
+        if mayHaveEnded, ids.replace(key, hold: past) { return }
         guard ids.count < idsMax || makeRoomForID() || (orphan != nil && ids.hasRoom) else { return }
         ids.insert(key, hold: past)
     }

@@ -21,6 +21,9 @@ struct SideRow: BitwiseCopyable {
     var filteredGrants: UInt32 = 0
     /// The first of the account's budgets, and through `next` the others.
     var budget = BudgetRow.none
+    /// Makes the row two cache lines, so that what holds need is never on two.
+    private var unused: UInt64 = 0
+    private var unusedToo: UInt64 = 0
 }
 
 /// What was refunded of a charge: never more than it came to.

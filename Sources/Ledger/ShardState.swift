@@ -179,6 +179,8 @@ struct ShardState: ~Copyable, Sendable {
     var hasLevels = false
     /// How far the walk for expired grants has come.
     var sweep = GrantSweep()
+    /// The sequence of the newest entry that replay has read; 0 before replay.
+    var replayed: UInt64 = 0
     /// The open holds. What they need stands together, see `ShardTable.prefetchHolds`.
     var holds = HoldTable()
     /// What only few accounts have.
@@ -217,8 +219,6 @@ struct ShardState: ~Copyable, Sendable {
     /// The names that moved accounts had before, and the record of a call under one of them; reused.
     var formerNames = FormerNames()
     var renamed = BytePacker(capacity: 64)
-    /// The sequence of the newest entry that replay has read; 0 before replay.
-    var replayed: UInt64 = 0
 
     init(number: Int, idsMax: Int, keys: KeyMaker, openHolds: OpenHoldCount) {
         self.number = number

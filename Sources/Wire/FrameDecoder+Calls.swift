@@ -27,7 +27,7 @@ extension FrameDecoder {
             unsafe call.terms.amount = request.pointee.amount
         }
         let fault = unsafe readHold(request, into: &call, &record)
-        hold = call
+        unsafe holdCall.pointee = call
         return .hold(fault: fault)
     }
 

@@ -22,13 +22,20 @@ public enum CallKind: UInt8, Hashable, Sendable, CaseIterable {
 @safe
 public final class FrameDecoder {
     let arena = Arena()
-    /// What the call about a hold that was read last asks for, beside its record.
-    public internal(set) var hold = HoldCall()
+    /// What the request for a hold that was read last asks for, beside its record. Such requests may be half of the
+    /// traffic: behind a pointer, writing and reading them costs no check of who else might.
+    public var hold: HoldCall { unsafe holdCall.pointee }
+    let holdCall: UnsafeMutablePointer<HoldCall>
     public internal(set) var void = VoidCall()
     public internal(set) var extend = ExtendCall()
 
     /// A decoder with room for a typical read; it grows with what is received and shrinks again.
-    public init() {}
+    public init() {
+        unsafe holdCall = .allocate(capacity: 1)
+        unsafe holdCall.initialize(to: HoldCall())
+    }
+
+    deinit { unsafe holdCall.deallocate() }
 
     /// Drops everything decoded so far. To be called once for every read, after its last use.
     public func reset() { arena.reset() }

@@ -415,6 +415,7 @@ struct HoldTableTests {
     @Test("a record is a whole number of cache lines, and begins with its row")
     func layout() {
         #expect(MemoryLayout<HoldRecord>.stride == 5 * 64)
+        #expect(MemoryLayout<SideRow>.stride == 2 * 64)
         #expect(MemoryLayout<HoldRecord>.offset(of: \.row) == 0)
         #expect(MemoryLayout<AccountRow>.offset(of: \.side) == AccountRow.sideOffset)
     }
