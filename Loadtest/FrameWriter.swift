@@ -51,7 +51,11 @@ final class FrameWriter {
             holdStage = stage
             let template = templates.index(of: item)
             let recordBytes = templates.recordBytes(template)
-            if batchSize > 1 || item.isQuote {
+            if item.isQuote {
+                end += unsafe templates.writeQuote(template, item, to: room + end)
+                continue
+            }
+            if batchSize > 1 {
                 unsafe room[end] = 0x0a
                 unsafe room[end + 1] = UInt8(truncatingIfNeeded: recordBytes) | 0x80
                 unsafe room[end + 2] = UInt8(truncatingIfNeeded: recordBytes >> 7)

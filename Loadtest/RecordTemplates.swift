@@ -31,7 +31,8 @@ final class RecordTemplates {
         var output = 0
         var cacheRead = 0
         var eventTime = 0
-        /// The part that says what is used: from the provider to the last count.
+        /// The part that says what is used: from the provider to the last count. Account and source stand before it.
+        var payer = 0
         var usage = 0
         var usageEnd = 0
     }
@@ -144,6 +145,20 @@ final class RecordTemplates {
         return end + usageBytes
     }
 
+    /// Writes what a quote is asked for, and returns its length: what a record says but for the request's id, its time
+    /// and how it ended, which there are not yet.
+    @inline(__always)
+    func writeQuote(_ index: Int, _ item: WorkItem, to room: UnsafeMutablePointer<UInt8>) -> Int {
+        let layout = unsafe layouts[index]
+        unsafe write(index, item, number: 0, eventTime: PackedTime(microseconds: 1 << 49), to: scratch)
+        let count = layout.usageEnd - layout.payer
+        unsafe room[0] = 0x0a
+        unsafe room[1] = UInt8(truncatingIfNeeded: count) | 0x80
+        unsafe room[2] = UInt8(truncatingIfNeeded: count >> 7)
+        unsafe (room + 3).update(from: scratch + layout.payer, count: count)
+        return 3 + count
+    }
+
     @inline(__always)
     static func digitCount(_ value: UInt32) -> Int {
         var (limit, digits): (UInt32, Int) = (10, 1)
@@ -228,6 +243,7 @@ final class RecordTemplates {
         let requestID = text(1, Array("lt-\(run)-0000000000000000".utf8))
         layout.number = requestID + 12
         let zeros = String(repeating: "0", count: digits)
+        layout.payer = bytes.count
         let account = text(2, Array("\(plan.accountPrefix)\(zeros)/user".utf8))
         layout.account = account + plan.accountPrefix.utf8.count
         layout.idText = requestID

@@ -51,6 +51,9 @@ public struct DetailedQuote: Sendable {
 
 /// The last quote and what belongs to it; reused.
 public struct QuoteRoom: ~Copyable, Sendable {
+    /// The longest token.
+    public static var tokenBytesMax: Int { QuoteToken.bytes }
+
     private let byAddress = LentByAddress()
     public internal(set) var quote = QuotedReport()
     /// The leaves that were used; none for a brief quote.

@@ -110,14 +110,6 @@ extension FrameDesk {
         }
     }
 
-    /// Answers with the lane's last quote, or with why there is none.
-    func answerQuote(_ refusal: Refusal?, callID: UInt64, to answers: inout Answers) {
-        if let refusal { return append(refusal, callID: callID, to: &answers) }
-        encoder.append(
-            QuoteAnswer(lane.room), lines: lane.room.lines, in: .frame(callID: callID), to: &answers.output)
-        answers.count += 1
-    }
-
     private mutating func answerBalance(of account: ByteView, callID: UInt64, to answers: inout Answers) {
         let summary: AccountSummary?
         do {

@@ -194,13 +194,21 @@ struct FrameDesk: ~Copyable {
         if calls.isEmpty { return }
         lane.prefetchFirst(of: calls.count, &prepared)
         var firstUnsent = 0
-        for index in calls.indices {
+        var index = 0
+        while index < calls.count {
+            if calls[index].kind.isQuote {
+                appendAnswers(firstUnsent..<index, to: &answers)
+                index = answerQuotes(from: index, to: &answers)
+                firstUnsent = index
+                continue
+            }
             lane.prefetch(behind: index, of: calls.count, &prepared)
-            let fault = decide(index)
-            if fault == nil, !calls[index].kind.isQuote { continue }
-            appendAnswers(firstUnsent..<index, to: &answers)
-            firstUnsent = index + 1
-            answer(index, fault, to: &answers)
+            if let fault = decide(index) {
+                appendAnswers(firstUnsent..<index, to: &answers)
+                firstUnsent = index + 1
+                answer(index, fault, to: &answers)
+            }
+            index += 1
         }
         appendAnswers(firstUnsent..<calls.count, to: &answers)
         calls.removeAll(keepingCapacity: true)
@@ -209,8 +217,28 @@ struct FrameDesk: ~Copyable {
         lane.clearPrepared()
     }
 
-    /// Decides a call. Returns why it has no receipt; nil if that is in its slot, and for a quote, which is priced when
-    /// it is answered.
+    /// Prices the call at `first`, which is a quote, and those behind it as long as they are, and answers them: a few,
+    /// for there is one room for what a quote says. Returns the call that comes next.
+    private mutating func answerQuotes(from first: Int, to answers: inout Answers) -> Int {
+        var refusal: Refusal?
+        let count = encoder.append(
+            quotes: min(calls.count - first, 8), tokenBytesMax: QuoteRoom.tokenBytesMax, to: &answers.output
+        ) { offset in
+            let index = first + offset
+            guard case .quote(let options) = calls[index].kind else { return nil }
+            lane.prefetch(behind: index, of: calls.count, &prepared)
+            refusal = lane.quote(records[index], prepared[index], options)
+            if refusal != nil { return nil }
+            encoder.set(QuoteAnswer(lane.room), lane.room.lines)
+            return calls[index].callID
+        }
+        answers.count += count
+        guard let refusal else { return first + count }
+        append(refusal, callID: calls[first + count].callID, to: &answers)
+        return first + count + 1
+    }
+
+    /// Decides a call that is not a quote. Returns why it has no receipt; nil if that is in its slot.
     @inline(__always)
     private mutating func decide(_ index: Int) -> NoReceipt? {
         switch calls[index].kind {
@@ -225,7 +253,7 @@ struct FrameDesk: ~Copyable {
                 return nil
             case .refused(let refusal): return .refused(refusal)
             }
-        case .quote: return nil
+        case .quote: preconditionFailure("a quote is priced when it is answered")
         }
     }
 
@@ -246,13 +274,10 @@ struct FrameDesk: ~Copyable {
         answers.count += slots.count
     }
 
-    /// Answers a quote, or a call that has no receipt; or sets its frame aside.
-    private mutating func answer(_ index: Int, _ fault: NoReceipt?, to answers: inout Answers) {
+    /// Answers a call that has no receipt, or sets its frame aside.
+    private mutating func answer(_ index: Int, _ fault: NoReceipt, to answers: inout Answers) {
         let callID = calls[index].callID
         switch (calls[index].kind, fault) {
-        case (.quote(let options), _):
-            let refusal = lane.quote(records[index], prepared[index], options)
-            answerQuote(refusal, callID: callID, to: &answers)
         case (.settlement(let place), .askHistory):
             let wait = waits[place]
             setAside(
@@ -260,7 +285,6 @@ struct FrameDesk: ~Copyable {
                 deadline: (wait.since ?? .now()) + wait.timeout)
         case (_, .refused(let refusal)): append(refusal, callID: callID, to: &answers)
         case (_, .askHistory): append(Refusal(.overloaded), callID: callID, to: &answers)
-        case (_, nil): break
         }
     }
 

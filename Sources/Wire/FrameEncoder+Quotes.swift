@@ -5,7 +5,8 @@ import CTollgateProtos
 import Pricing
 
 extension FrameEncoder {
-    func set(_ answer: QuoteAnswer, _ lines: borrowing QuoteLines) {
+    /// Fills in the quote that is packed next.
+    public func set(_ answer: QuoteAnswer, _ lines: borrowing QuoteLines) {
         unsafe quote.pointee.charge = answer.charge
         unsafe quote.pointee.base_cost = answer.baseCost
         unsafe quote.pointee.available = answer.available

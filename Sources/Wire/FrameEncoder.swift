@@ -158,6 +158,28 @@ public final class FrameEncoder {
         }
     }
 
+    /// Appends at most `count` quotes, one frame each, with one look at the buffer for all of them. Returns how many:
+    /// `next` returns nil where there is none. Allocates nothing.
+    ///
+    /// - Parameter next: fills in a quote with `set(_:_:)` and returns its call.
+    @inlinable
+    public func append<Output: OutputBuffer>(
+        quotes count: Int, tokenBytesMax: Int, to output: inout Output, next: (Int) -> UInt64?
+    ) -> Int {
+        var written = 0
+        let bytesMax = FrameEncoder.quoteFrameBytesMax + tokenBytesMax
+        unsafe output.withReserved(bytes: count * bytesMax) { room in
+            var used = 0
+            while written < count, let callID = next(written) {
+                let own = unsafe UnsafeMutableRawBufferPointer(rebasing: room[used..<used + bytesMax])
+                used += unsafe packQuote(.frame(callID: callID), into: own)
+                written += 1
+            }
+            return used
+        }
+        return written
+    }
+
     /// Appends the state of a hold. Allocates nothing.
     @inlinable
     public func append<Output: OutputBuffer>(
@@ -217,6 +239,14 @@ public final class FrameEncoder {
         into room: UnsafeMutableRawBufferPointer
     ) -> Int {
         set(answer, lines)
+        return unsafe packQuote(envelope, into: room)
+    }
+
+    /// Packs the quote that was filled in last.
+    @usableFromInline
+    func packQuote(_ envelope: Envelope, into room: UnsafeMutableRawBufferPointer) -> Int {
+        precondition(
+            unsafe FrameEncoder.quoteFrameBytesMax + Int(quote.pointee.quote_token.len) <= room.count)
         return unsafe pack(
             envelope, TOLLGATE__V1__SERVER_FRAME__ANSWER_QUOTE, into: room,
             enclose: { unsafe frame.pointee.quote = quote },
