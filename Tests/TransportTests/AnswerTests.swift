@@ -42,6 +42,41 @@ struct AnswerTests {
         }
     }
 
+    @Test("quotes among other calls are answered in their turn, also where one is refused")
+    func mixedCalls() async throws {
+        try await withServer { running in
+            let client = try RawClient(running.server.port)
+            let report = TestReport(id: "mixed")
+            try await client.send(report.frame(1))
+            let charge = try #require(try await client.answer().receipt).charge
+            // Runs of quotes of every length up to 20, some of them with one that is refused.
+            var kinds: [Int] = []
+            for length in 0...20 {
+                kinds += (0..<length).map { length % 3 == 0 && $0 == length / 2 ? 2 : 1 } + [0]
+            }
+            let stranger = TestReport(id: "", account: "nobody")
+            var bytes: [UInt8] = []
+            for (index, kind) in kinds.enumerated() {
+                let callID = UInt64(100 + index)
+                switch kind {
+                case 0: bytes += report.frame(callID)
+                case 1: bytes += report.quoteFrame(callID, .brief)
+                default: bytes += stranger.quoteFrame(callID)
+                }
+            }
+            try await client.send(bytes)
+            let answers = try await client.answers(kinds.count)
+            #expect(answers.map(\.callID) == kinds.indices.map { UInt64(100 + $0) })
+            for (kind, answer) in zip(kinds, answers) {
+                switch kind {
+                case 0: #expect(answer.answer.receipt?.duplicate == true)
+                case 1: #expect(answer.answer == .quote(charge: charge, token: []))
+                default: #expect(answer.answer == .status("ACCOUNT_NOT_FOUND"))
+                }
+            }
+        }
+    }
+
     @Test("what no rule is for is refused, what has no price is kept, and neither is charged")
     func outsideTheRules() async throws {
         try await withServer { running in
