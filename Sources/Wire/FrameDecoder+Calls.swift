@@ -59,9 +59,9 @@ extension FrameDecoder {
                 request.pointee.tags, count: request.pointee.n_tags, into: &call.tags)
             if let fault { return fault }
         }
-        record = UsageRecord()
-        if call.terms.amount != nil { return nil }
-        guard let usage = unsafe request.pointee.usage else {
+        guard call.terms.amount == nil, let usage = unsafe request.pointee.usage else {
+            record = UsageRecord()
+            if call.terms.amount != nil { return nil }
             return Refusal(.invalidArgument, field: .amount)
         }
         let fault = unsafe read(usage, into: &record, for: .hold)
