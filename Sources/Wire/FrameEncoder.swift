@@ -161,7 +161,9 @@ public final class FrameEncoder {
     /// Appends at most `count` quotes, one frame each, with one look at the buffer for all of them. Returns how many:
     /// `next` returns nil where there is none. Allocates nothing.
     ///
-    /// - Parameter next: fills in a quote with `set(_:_:)` and returns its call.
+    /// - Parameters:
+    ///   - tokenBytesMax: the longest token that any of them has.
+    ///   - next: fills in a quote with `set(_:_:)` and returns its call.
     @inlinable
     public func append<Output: OutputBuffer>(
         quotes count: Int, tokenBytesMax: Int, to output: inout Output, next: (Int) -> UInt64?
