@@ -122,8 +122,7 @@ struct FrameDesk: ~Copyable {
         } catch {
             outcome.failure = error
         }
-        decidePending(answers: &answers)
-        decoder.reset()
+        decideAll(answers: &answers)
         if let failure = outcome.failure {
             // What came before the frame at fault is answered; the stream behind it cannot be read.
             encoder.append(failure.refusal, in: .frame(callID: 0), to: &answers.output)
@@ -170,23 +169,30 @@ struct FrameDesk: ~Copyable {
                 } else {
                     calls.append(PendingCall(callID: frame.callID))
                 }
-                if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
+                if calls.count == Self.recordsAtOnce { decideAll(answers: &answers) }
             } else if case .quote(let options, nil) = frame.call {
                 lane.prepare(quote: &records[slot], into: &prepared[slot])
                 calls.append(PendingCall(callID: frame.callID, kind: .quote(options)))
-                if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
+                if calls.count == Self.recordsAtOnce { decideAll(answers: &answers) }
             } else if case .hold(nil) = frame.call {
                 let call = decoder.hold
                 lane.prepare(
                     hold: call.terms, tags: call.tags, record: records[slot], into: &prepared[slot])
                 calls.append(PendingCall(callID: frame.callID, kind: .hold(holdCalls.count)))
                 holdCalls.append(call)
-                if calls.count == Self.recordsAtOnce { decidePending(answers: &answers) }
+                if calls.count == Self.recordsAtOnce { decideAll(answers: &answers) }
             } else {
                 decidePending(answers: &answers)
                 answer(frame, message: message, since: since, to: &answers)
             }
         }
+    }
+
+    /// Decides what is pending when no frame was decoded behind it, and drops what was decoded: the next frames are
+    /// unpacked into the same memory, which is still near the processor.
+    private mutating func decideAll(answers: inout Answers) {
+        decidePending(answers: &answers)
+        decoder.reset()
     }
 
     /// Decides the reports that were prepared and prices the quotes, in the order they came.

@@ -1,8 +1,8 @@
 // Memory for unpacked messages: taken by moving a pointer, given back all at once.
 //
 // protobuf-c asks an allocator for every message and every run of bytes. Here that is an addition,
-// and nothing is freed singly: all that one read brought is dropped together by `reset`, which keeps
-// the largest chunk for the next read. What one message may take is bounded by what was received for
+// and nothing is freed singly: all that some messages brought is dropped together by `reset`, which keeps
+// the largest chunk for the next. What one message may take is bounded by what was received for
 // it, so a short message cannot claim much memory, nor the time it would take to fill it.
 //
 //      chunk            chunk (twice as large)

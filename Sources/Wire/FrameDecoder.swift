@@ -1,8 +1,8 @@
 // Messages from clients, read for the server.
 //
 // One decoder serves one thread: an event loop has one and uses it for all of its connections. Calls
-// of one read are decoded one after another; their views stay valid together until `reset`, so a
-// handler can look at all of them before it acts on the first.
+// are decoded one after another; their views stay valid together until `reset`, so a handler can look
+// at many of them before it acts on the first.
 //
 // What a hostile message can cost: the contract has no recursive message, so nesting ends at four
 // levels whatever is sent; unknown fields are skipped without being entered; repeated fields and
@@ -37,7 +37,8 @@ public final class FrameDecoder {
 
     deinit { unsafe holdCall.deallocate() }
 
-    /// Drops everything decoded so far. To be called once for every read, after its last use.
+    /// Drops everything decoded so far. To be called after its last use, and often: what is decoded next then comes
+    /// to lie where the processor still has the memory at hand.
     public func reset() { arena.reset() }
 
     /// Reads a `ClientFrame`.
