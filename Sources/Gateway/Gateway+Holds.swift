@@ -176,7 +176,8 @@ extension Lane {
     /// Sets credit aside, in one go.
     fileprivate mutating func hold(_ terms: HoldTerms, _ record: borrowing UsageRecord) -> HoldDecision {
         var prepared = PreparedReport()
-        prepare(hold: terms, tags: ByteView(), record: record, into: &prepared)
+        var record = record.copy()
+        prepare(hold: terms, tags: ByteView(), record: &record, into: &prepared)
         return hold(terms, record, prepared)
     }
 }

@@ -6,9 +6,9 @@ import Pricing
 
 extension Lane {
     /// Computes the keys of a hold's request and asks for the lines it will need. The digest is over all
-    /// that it says.
+    /// that it says. Without an event time the record is, from here on, for now.
     public mutating func prepare(
-        hold terms: HoldTerms, tags: ByteView, record: borrowing UsageRecord,
+        hold terms: HoldTerms, tags: ByteView, record: inout UsageRecord,
         into prepared: inout PreparedReport
     ) {
         place(terms.account, eventTime: record.eventTime, into: &prepared)
@@ -20,6 +20,11 @@ extension Lane {
             prepared.keys.organisation, account: prepared.keys.account, request: prepared.keys.request)
         ledger.prefetchHoldLists(prepared.keys.hold, organisation: prepared.keys.organisation)
         prepared.keys.digest = digest(of: terms, tags: tags, record: record)
+        prepared.contentStart = contents.count
+        if terms.amount == nil { RecordContent.append(holdNamesOf: record, to: &contents) }
+        prepared.contentEnd = contents.count
+        prepared.isForNow = record.eventTime.microseconds <= 0
+        if prepared.isForNow { record.eventTime = now }
     }
 
     private mutating func digest(of terms: HoldTerms, tags: ByteView, record: borrowing UsageRecord) -> UInt64
@@ -42,7 +47,7 @@ extension Lane {
     /// The digest of the first request under a hold's id, if this one is the same under another name of its account.
     @inline(never)
     private mutating func sameHold(
-        _ conflict: Refusal, _ terms: HoldTerms, tags: ByteView, record: borrowing UsageRecord
+        _ conflict: Refusal, _ terms: HoldTerms, tags: ByteView, record: borrowing UsageRecord, isForNow: Bool
     ) -> UInt64? {
         let first = UInt64(bitPattern: conflict.found)
         for name in ledger.knownNames(of: terms.account) {
@@ -51,6 +56,7 @@ extension Lane {
                 var record = record.copy()
                 terms.account = name
                 record.account = name
+                if isForNow { record.eventTime = UsageRecord().eventTime }
                 return self.digest(of: terms, tags: tags, record: record)
             }
             if digest == first { return first }
@@ -58,60 +64,53 @@ extension Lane {
         return nil
     }
 
-    /// Sets credit aside. `record` is the usage to be priced where the terms have no amount; without an event
-    /// time it is for now. `tags` are those it was prepared with. Allocates nothing.
+    /// Sets credit aside. `record` is the usage to be priced where the terms have no amount, as it was prepared;
+    /// `tags` are those it was prepared with. Allocates nothing.
     public mutating func hold(
-        _ asked: HoldTerms, _ record: borrowing UsageRecord, _ prepared: borrowing PreparedReport,
+        _ terms: HoldTerms, _ record: borrowing UsageRecord, _ prepared: borrowing PreparedReport,
         tags: ByteView = ByteView()
     ) -> HoldDecision {
         if let fault = prepared.fault { return refused(fault) }
-        return hold(asked, record, prepared.keys, tags: tags)
+        return hold(terms, record, prepared, digest: prepared.keys.digest, tags: tags)
     }
 
     private mutating func hold(
-        _ asked: HoldTerms, _ record: borrowing UsageRecord, _ keys: RecordKeys, tags: ByteView
+        _ terms: HoldTerms, _ record: borrowing UsageRecord, _ prepared: borrowing PreparedReport,
+        digest: UInt64, tags: ByteView
     ) -> HoldDecision {
         if let closed = gateway.admissionFault() { return refused(closed) }
-        let terms = withOrphanPolicy(asked)
-        let decision: HoldDecision
-        if record.eventTime.microseconds <= 0, terms.amount == nil {
-            var record = record.copy()
-            record.eventTime = now
-            decision = ledger.hold(
-                terms, keys: HoldKeys(keys), record: record, book: book, now: now, mark: &mark)
-        } else {
-            decision = ledger.hold(
-                terms, keys: HoldKeys(keys), record: record, book: book, now: now, mark: &mark)
-        }
+        var keys = HoldKeys(prepared.keys)
+        keys.digest = digest
+        let decision = ledger.hold(
+            terms, orphanPolicy(of: terms), keys: keys, record: record,
+            names: contents.view[prepared.contentStart..<prepared.contentEnd], book: book, now: now,
+            mark: &mark)
         switch decision {
         case .done(let receipt):
             if !receipt.duplicate { counts.holds += 1 }
             return decision
         case .refused(let refusal)
         where refusal.reason == .accountNotFound && gateway.autoOpen(terms.account, now: now, mark: &mark):
-            return hold(asked, record, keys, tags: tags)
+            return hold(terms, record, prepared, digest: digest, tags: tags)
         case .refused(let refusal):
             if refusal.reason == .idempotencyConflict,
-                let first = sameHold(refusal, asked, tags: tags, record: record),
-                first != keys.digest
+                let first = sameHold(
+                    refusal, terms, tags: tags, record: record, isForNow: prepared.isForNow),
+                first != digest
             {
-                var again = keys
-                again.digest = first
-                return hold(asked, record, again, tags: tags)
+                return hold(terms, record, prepared, digest: first, tags: tags)
             }
             let refusal = Self.fault(of: terms.account, insteadOf: refusal)
-            return refused(terms.amount == nil ? explained(refusal, record, keys) : refusal)
+            return refused(terms.amount == nil ? explained(refusal, record, prepared.keys) : refusal)
         }
     }
 
     /// What a request does not say is set for all.
     @inline(__always)
-    private func withOrphanPolicy(_ terms: HoldTerms) -> HoldTerms {
-        if terms.orphanPolicy != nil { return terms }
-        var terms = terms
+    private func orphanPolicy(of terms: HoldTerms) -> OrphanPolicy {
+        if let policy = terms.orphanPolicy { return policy }
         let policy = gateway.settings.orphanPolicy
-        terms.orphanPolicy = terms.amount != nil && policy.needsUsage ? .release : policy
-        return terms
+        return terms.amount != nil && policy.needsUsage ? .release : policy
     }
 
     /// The keys that history is asked about a hold by; nil where the path is none.

@@ -17,12 +17,14 @@ public typealias CallSlots<Element: ~Copyable> = InlineArray<64, Element>
 public struct PreparedReport: ~Copyable, Sendable {
     private let byAddress = LentByAddress()
     public internal(set) var keys = RecordKeys.none
-    fileprivate var contentStart = 0
-    fileprivate var contentEnd = 0
+    var contentStart = 0
+    var contentEnd = 0
     /// Why the record goes no further.
     public internal(set) var fault: Refusal?
     /// The record is so old that history must be asked about its id first, or `pinned` is to be made.
     public fileprivate(set) var needsHistory = false
+    /// Of a hold whose request has no event time.
+    var isForNow = false
     /// The row of the account, where more than it is to be asked for.
     fileprivate var row: UInt32?
     /// What the record's quote has pinned and no book at hand holds.
@@ -52,7 +54,8 @@ public struct Lane: ~Copyable {
     private let byAddress = LentByAddress()
     let gateway: Gateway
     let ledger: Ledger
-    private var contents = BytePacker(capacity: 1 << 16)
+    /// The canonical forms of the records of prepared calls, and what holds keep of theirs.
+    var contents = BytePacker(capacity: 1 << 16)
     var book: PriceBook
     private var bookNumber: UInt64
     var now = Timestamp(microseconds: 0)

@@ -23,20 +23,22 @@ struct HoldUse: ~Copyable {
 
     init() {}
 
-    /// What only names what it is for.
-    init(names record: borrowing UsageRecord) {
-        self.record.provider = record.provider
-        self.record.model = record.model
+    /// Appends the bytes of what names a record's provider and model and charges nothing.
+    static func append(namesOf record: borrowing UsageRecord, to packer: inout BytePacker) {
+        let start = packer.count
+        packer.append(byte: 0)
+        packer.append(byte: 0)
+        RecordContent.append(provider: record.provider, model: record.model, to: &packer)
+        packer.setPackedLength(at: start, length: packer.count - start - 2)
     }
 
-    /// Appends the bytes. `hasCharge` says whether the lease's end charges something.
-    func append(hasCharge: Bool, to packer: inout BytePacker) {
+    /// Appends the bytes of what the lease's end charges.
+    func append(to packer: inout BytePacker) {
         let start = packer.count
         packer.append(byte: 0)
         packer.append(byte: 0)
         RecordContent.append(record, to: &packer)
         packer.setPackedLength(at: start, length: packer.count - start - 2)
-        guard hasCharge else { return }
         packer.append(prefixed: tier)
         packer.append(ruleNumber)
         packer.append(ruleVersion)
@@ -67,6 +69,13 @@ struct HoldUse: ~Copyable {
         } catch {
             preconditionFailure("what a hold is for was read before, yet \(error)")
         }
+    }
+}
+
+extension RecordContent {
+    /// Appends what a hold keeps of the usage that it was priced from, unless the end of its lease charges it.
+    public static func append(holdNamesOf record: borrowing UsageRecord, to packer: inout BytePacker) {
+        HoldUse.append(namesOf: record, to: &packer)
     }
 }
 

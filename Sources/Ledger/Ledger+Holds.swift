@@ -44,17 +44,23 @@ extension Ledger {
         return HoldKeys(found)
     }
 
-    /// Sets credit aside. `record` is the usage to be priced, with its event time, where the terms have no
-    /// amount. `mark` is moved on to what the answer waits for.
+    /// Sets credit aside. `mark` is moved on to what the answer waits for.
+    ///
+    /// - Parameters:
+    ///   - orphanPolicy: the one that applies; what the terms say of it is not looked at.
+    ///   - record: the usage to be priced, with its event time, where the terms have no amount.
+    ///   - names: what `RecordContent.append(holdNamesOf:to:)` makes of it.
     public func hold(
-        _ terms: HoldTerms, keys holdKeys: HoldKeys, record: borrowing UsageRecord, book: PriceBook,
-        now: Timestamp, mark: inout AnswerMark
+        _ terms: HoldTerms, _ orphanPolicy: OrphanPolicy, keys holdKeys: HoldKeys,
+        record: borrowing UsageRecord, names: ByteView, book: PriceBook, now: Timestamp,
+        mark: inout AnswerMark
     ) -> HoldDecision {
         let number = shard(of: holdKeys.organisation)
         return shards[number].state.withLock { state in
             state.historySequence = lookahead[number].historySequence.load(ordering: .relaxed)
             let answer = state.hold(
-                terms, keys: holdKeys, record: record, book: book, now: now, openMax: holdsMax)
+                terms, orphanPolicy, keys: holdKeys, record: record, names: names, book: book, now: now,
+                openMax: holdsMax)
             mark.include(state)
             note(number, state)
             shards[number].holds.note(state)

@@ -73,6 +73,17 @@ public enum RecordContent {
         if !record.tags.isEmpty { packer.append(prefixed: record.tags) }
     }
 
+    /// Appends the canonical form of a record that says nothing but provider and model.
+    static func append(provider: ByteView, model: ByteView, to packer: inout BytePacker) {
+        packer.append(bytesMax: provider.count + model.count + 7 * BytePacker.numberBytesMax) { packer in
+            // Neither event time nor account nor request id; of the words each is the first.
+            for _ in 0..<4 { packer.append(byte: 0) }
+            packer.append(prefixed: provider)
+            packer.append(prefixed: model)
+            packer.append(byte: 0)
+        }
+    }
+
     /// Reads a record back; its views point into `content`.
     public static func read(_ content: ByteView) throws(UnpackingError) -> UsageRecord {
         var fields = ByteUnpacker(content)

@@ -28,9 +28,11 @@ public struct HoldKeys: Hashable, Sendable {
 
 extension ShardState {
     /// Sets credit aside. O(depth of the path + grants drawn), O(log n) in the open holds of the shard.
+    ///
+    /// - Parameter names: what `RecordContent.append(holdNamesOf:to:)` makes of the record, where that is priced.
     mutating func hold(
-        _ terms: HoldTerms, keys: HoldKeys, record: borrowing UsageRecord,
-        book: PriceBook, now: Timestamp, openMax: Int
+        _ terms: HoldTerms, _ orphanPolicy: OrphanPolicy, keys: HoldKeys, record: borrowing UsageRecord,
+        names: ByteView, book: PriceBook, now: Timestamp, openMax: Int
     ) -> HoldDecision {
         let time = entryTime(now)
         expireHolds(until: time)
@@ -55,7 +57,6 @@ extension ShardState {
                     expected: HoldLimits.leaseMax
                 ))
         }
-        let orphanPolicy = terms.orphanPolicy ?? .release
         guard terms.amount == nil || !orphanPolicy.needsUsage else {
             return .refused(
                 Refusal(.invalidArgument, field: .orphanPolicy, found: Int64(orphanPolicy.rawValue)))
@@ -126,15 +127,11 @@ extension ShardState {
             entry.tokens = record.usage.inputTokens + record.usage.outputTokens
             (entry.provider, entry.model) = (share.provider, share.model)
         }
-        let orphan = orphanTerms(
-            orphanPolicy, amount: amount, record: record, hasUsage: terms.amount == nil, of: wallet,
-            tier: tier(standing.tier), book: book)
+        if terms.amount == nil { entry.use = names }
         entry.orphan = orphanPolicy
-        entry.orphanCharge = orphan.charge
-        if terms.amount == nil || orphan.charge > 0 {
-            useBytes.clear()
-            orphan.use.append(hasCharge: orphan.charge > 0, to: &useBytes)
-            entry.use = useBytes.view
+        if orphanPolicy != .release {
+            fixOrphan(
+                &entry, record: record, hasUsage: terms.amount == nil, tier: tier(standing.tier), book: book)
         }
         // The request has the same bytes at hand, unless the account was found under another path.
         entry.path = accounts[account].hash == keys.account ? terms.account : path(of: account)

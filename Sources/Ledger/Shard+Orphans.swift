@@ -28,8 +28,6 @@ extension ShardState {
             if policy == .fullHold { terms.charge = amount }
             return terms
         }
-        terms.use = HoldUse(names: record)
-        if policy == .release { return terms }
         let counted = policy == .inputOnly ? record.inputOnly() : record.copy()
         // What prices as a whole and not without its output has no input cost to be told apart.
         guard case .priced(let priced) = book.price(counted, tier: tier) else { return terms }
@@ -44,6 +42,23 @@ extension ShardState {
         terms.use.baseCost = priced.baseCost
         terms.use.standardTierUsed = priced.standardTierUsed
         return terms
+    }
+
+    /// Fixes what the end of a new hold's lease charges, by its policy, and what that is for. Valid until another is
+    /// asked for.
+    @inline(never)
+    mutating func fixOrphan(
+        _ entry: inout HoldOpenedEntry, record: borrowing UsageRecord, hasUsage: Bool, tier: ByteView,
+        book: PriceBook
+    ) {
+        let orphan = orphanTerms(
+            entry.orphan, amount: entry.amount, record: record, hasUsage: hasUsage, of: entry.wallet,
+            tier: tier, book: book)
+        guard orphan.charge > 0 else { return }
+        entry.orphanCharge = orphan.charge
+        useBytes.clear()
+        orphan.use.append(to: &useBytes)
+        entry.use = useBytes.view
     }
 
     /// What a hold is for; valid until another is asked for.

@@ -177,7 +177,7 @@ struct FrameDesk: ~Copyable {
             } else if case .hold(nil) = frame.call {
                 let call = decoder.hold
                 lane.prepare(
-                    hold: call.terms, tags: call.tags, record: records[slot], into: &prepared[slot])
+                    hold: call.terms, tags: call.tags, record: &records[slot], into: &prepared[slot])
                 calls.append(PendingCall(callID: frame.callID, kind: .hold(holdCalls.count)))
                 holdCalls.append(call)
                 if calls.count == Self.recordsAtOnce { decideAll(answers: &answers) }

@@ -396,7 +396,8 @@ actor MixedOrganisation {
                     asked.leaseMilliseconds = terms.lease
                     asked.orphanPolicy = terms.orphan
                     var prepared = PreparedReport()
-                    lane.prepare(hold: asked, tags: ByteView(), record: record, into: &prepared)
+                    var record = record.copy()
+                    lane.prepare(hold: asked, tags: ByteView(), record: &record, into: &prepared)
                     return lane.hold(asked, record, prepared)
                 }
             }

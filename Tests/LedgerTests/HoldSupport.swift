@@ -66,8 +66,11 @@ extension House {
             terms.policy = order.policy
             terms.leaseMilliseconds = order.lease
             terms.orphanPolicy = order.orphan
+            var names = BytePacker()
+            RecordContent.append(holdNamesOf: record, to: &names)
             return ledger.hold(
-                terms, keys: HoldKeys(keys), record: record, book: book, now: now, mark: &mark)
+                terms, order.orphan ?? .release, keys: HoldKeys(keys), record: record, names: names.view,
+                book: book, now: now, mark: &mark)
         }
     }
 

@@ -475,7 +475,7 @@ struct OrphanTests {
                 use.baseCost = .max
                 use.standardTierUsed = true
                 var packer = BytePacker()
-                use.append(hasCharge: true, to: &packer)
+                use.append(to: &packer)
                 let read = try HoldUse(reading: packer.view)
                 #expect(read.record.provider == record.provider && read.record.model == record.model)
                 #expect(read.record.usage == record.usage && read.record.serviceTier.text == "flex")
@@ -483,8 +483,11 @@ struct OrphanTests {
                 #expect(read.ruleNumber == 3 && read.ruleVersion == .max && read.catalogueVersion == 70_000)
                 #expect(read.baseCost == .max && read.standardTierUsed)
                 packer.clear()
-                HoldUse(names: record).append(hasCharge: false, to: &packer)
+                HoldUse.append(namesOf: record, to: &packer)
                 let names = try HoldUse(reading: packer.view)
+                var whole = BytePacker()
+                RecordContent.append(names.record, to: &whole)
+                #expect(packer.view[2..<packer.count] == whole.view, "the same form as any record")
                 #expect(names.record.model == record.model && names.record.usage == Usage())
                 #expect(try HoldUse(reading: ByteView()).record.provider.isEmpty)
                 for cut in 1..<packer.count {
