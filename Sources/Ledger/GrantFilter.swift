@@ -129,16 +129,13 @@ extension ShardState {
     /// What a wallet may spend on something: filtered grants count where their filter matches.
     @inline(__always)
     func available(of wallet: UInt32, for use: GrantUse) -> Int64 {
-        guard accounts[wallet].isRestrained, sides[accounts[wallet].side].filteredGrants > 0 else {
-            return available(of: wallet)
-        }
-        return filteredAvailable(of: wallet, for: use)
+        accounts[wallet].hasFilters ? filteredAvailable(of: wallet, for: use) : available(of: wallet)
     }
 
     @inline(never)
     private func filteredAvailable(of wallet: UInt32, for use: GrantUse) -> Int64 {
         var sum = Int128(accounts[wallet].balance) + Int128(accounts[wallet].overdraftLimit)
-        sum -= Int128(held(of: wallet))
+        sum -= Int128(accounts[wallet].held)
         forEachGrant(of: wallet) { if !pays($0, for: use) { sum -= Int128($0.remaining) } }
         return Int64(clamping: sum)
     }
@@ -147,15 +144,16 @@ extension ShardState {
     mutating func keepFilter(_ filter: ByteView, of grant: UInt64, wallet: UInt32) {
         filters[grant] = Array(filter)
         sides[makeSide(of: wallet)].filteredGrants += 1
-        noteRestraint(of: wallet)
+        accounts[wallet].hasFilters = true
     }
 
     /// Forgets the filter of a grant that has nothing left.
     @inline(never)
     mutating func forgetFilter(of grant: UInt64, wallet: UInt32) {
         filters[grant] = nil
-        sides[accounts[wallet].side].filteredGrants -= 1
-        noteRestraint(of: wallet)
+        let side = accounts[wallet].side
+        sides[side].filteredGrants -= 1
+        accounts[wallet].hasFilters = sides[side].filteredGrants > 0
     }
 
     // MARK: - Checkpoint

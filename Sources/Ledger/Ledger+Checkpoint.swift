@@ -143,7 +143,7 @@ extension Ledger {
                         state.path(of: number),
                         AccountSums(
                             balance: row.balance, granted: row.granted, charged: row.charged,
-                            expired: row.expired, voided: side.voided, deducted: side.deducted))
+                            expired: side.expired, voided: side.voided, deducted: side.deducted))
                 }
             }
         }

@@ -122,9 +122,6 @@ public final class Ledger: Sendable {
         shards.prefetchHolds(number)
         // A new hold is looked for among the ids by its own key.
         shards[number].holds.prefetchRecord(keys.hold, isNew: keys.request == keys.hold)
-        if let (_, address) = guess(keys.account, shard: number) {
-            shards[number].holds.prefetchSide(AccountRow.guessSide(address))
-        }
     }
 
     /// An account's row and where it stands, probably; read without a lock.

@@ -95,7 +95,7 @@ extension ShardState {
         accounts[entry.wallet].balance -= entry.amount
         switch entry.cause {
         case .expired:
-            accounts[entry.wallet].expired += entry.amount
+            sides[makeSide(of: entry.wallet)].expired += entry.amount
             totals.expired += Int128(entry.amount)
         case .voided:
             sides[makeSide(of: entry.wallet)].voided += entry.amount
@@ -146,8 +146,8 @@ extension ShardState {
         if parent != AccountRow.none { hasLevels = true }
         let number = accounts.append(
             AccountRow(
-                hash: hash, pathOffset: UInt32(offset), pathCount: UInt8(path.count), status: .active,
-                ownsWallet: false, unlimited: false, tier: tiers.add(tier), isDirty: false, parent: parent))
+                hash: hash, pathOffset: UInt32(offset), pathCount: UInt8(path.count), tier: tiers.add(tier),
+                parent: parent))
         index.insert(hash, number: number, rows: accounts)
         totals.accounts += 1
         if missingParents.mayContain(hash) { adopt(below: self.path(of: number), number: number) }

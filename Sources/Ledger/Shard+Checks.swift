@@ -90,7 +90,7 @@ extension ShardState {
                 "account \(path(of: entry.wallet).text) has no grant \(entry.grant) with"
                     + " \(entry.amount) nanocredits left to end")
         }
-        guard !wallet.expired.addingReportingOverflow(entry.amount).overflow,
+        guard !side(of: entry.wallet).expired.addingReportingOverflow(entry.amount).overflow,
             !side(of: entry.wallet).voided.addingReportingOverflow(entry.amount).overflow
         else {
             throw contradiction(

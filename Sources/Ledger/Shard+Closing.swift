@@ -68,7 +68,7 @@ extension ShardState {
         case .keep: return nil
         case .forfeit, .transfer: break
         }
-        let held = held(of: account)
+        let held = accounts[account].held
         if held != 0 { return .creditHeld(held) }
         // Sums that would not fit: as good as never, and better said than trapped on. With filters there may be both
         // credit and debt.

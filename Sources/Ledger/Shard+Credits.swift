@@ -217,9 +217,11 @@ extension ShardState {
         forEachGrant(of: wallet) { remaining[$0.kind, default: 0] += $0.remaining }
         return AccountSummary(
             path: Array(path(of: account)), wallet: Array(path(of: wallet)), tier: Array(tier(standing.tier)),
-            status: standing.status, unlimited: row.unlimited, balance: row.balance, held: held(of: wallet),
+            status: standing.status, unlimited: row.unlimited, balance: row.balance,
+            held: accounts[wallet].held,
             overdraftLimit: row.overdraftLimit, available: available(of: wallet),
-            granted: row.granted, charged: row.charged, expired: row.expired, voided: side(of: wallet).voided,
+            granted: row.granted, charged: row.charged, expired: side(of: wallet).expired,
+            voided: side(of: wallet).voided,
             deducted: side(of: wallet).deducted, remaining: remaining,
             nextExpiry: row.nextExpiry, sequence: sequence)
     }

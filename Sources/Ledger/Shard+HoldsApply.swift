@@ -76,7 +76,7 @@ extension ShardState {
         let (wallet, next, previous) = (holds[number].wallet, holds[number].next, holds[number].previous)
         if next != AccountRow.none { holds[next].previous = previous }
         if previous == AccountRow.none {
-            sides[accounts[wallet].side].firstHold = next
+            accounts[wallet].firstHold = next
         } else {
             holds[previous].next = next
         }
@@ -84,12 +84,12 @@ extension ShardState {
 
     /// Puts a hold at the front of its wallet's list.
     private mutating func link(_ number: UInt32) {
-        let side = makeSide(of: holds[number].wallet)
-        let next = sides[side].firstHold
+        let wallet = holds[number].wallet
+        let next = accounts[wallet].firstHold
         holds[number].next = next
         holds[number].previous = AccountRow.none
         if next != AccountRow.none { holds[next].previous = number }
-        sides[side].firstHold = number
+        accounts[wallet].firstHold = number
     }
 
     /// Lets an open hold keep credit of another wallet.
@@ -126,8 +126,7 @@ extension ShardState {
     }
 
     mutating func changeHeld(by amount: Int64, of wallet: UInt32) {
-        sides[accounts[wallet].side].held += amount
-        noteRestraint(of: wallet)
+        accounts[wallet].held += amount
         totals.held += Int128(amount)
     }
 
@@ -142,7 +141,7 @@ extension ShardState {
         guard holds.find(entry.key) == nil else {
             throw contradiction("the hold \(entry.id.text) is opened twice")
         }
-        guard !held(of: entry.wallet).addingReportingOverflow(entry.amount).overflow else {
+        guard !accounts[entry.wallet].held.addingReportingOverflow(entry.amount).overflow else {
             throw contradiction("the holds of \(entry.path.text) do not fit in 64 bits")
         }
     }
@@ -153,7 +152,7 @@ extension ShardState {
 
     func check(_ entry: HoldChangedEntry) throws(EntryError) {
         guard let number = holds.find(entry.key), holds[number].amount <= entry.amount,
-            !held(of: holds[number].wallet).addingReportingOverflow(entry.amount).overflow
+            !accounts[holds[number].wallet].held.addingReportingOverflow(entry.amount).overflow
         else { throw contradiction("the hold \(entry.id.text) is not open, or would shrink") }
     }
 
@@ -175,7 +174,7 @@ extension ShardState {
     /// The third bit of the words says that behind the id come orphan policy, orphan charge, and what it is for.
     func packHolds(of wallet: UInt32, into packer: inout BytePacker) {
         var use = BytePacker(capacity: 256)
-        var number = sides[accounts[wallet].side].firstHold
+        var number = accounts[wallet].firstHold
         while number != AccountRow.none {
             let row = holds[number]
             packer.append(key: row.key)
@@ -240,7 +239,7 @@ extension ShardState {
                         policy: words & 2 == 0 ? .strict : .clip, orphan: orphan), id, use
                 ))
         }
-        var sum: Int64 = held(of: wallet)
+        var sum: Int64 = accounts[wallet].held
         // Each goes to the front of the list, so the last comes first.
         for (row, id, use) in rows.reversed() {
             let (next, overflow) = sum.addingReportingOverflow(row.amount)

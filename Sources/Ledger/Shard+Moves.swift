@@ -196,7 +196,7 @@ extension ShardState {
     private func holdsProblem(_ moving: [UInt32], to wallet: UInt32) -> MoveProblem? {
         let sum = heldElsewhere(moving, to: wallet)
         guard sum > 0 else { return nil }
-        let isTooMuch = Int64(exactly: sum + Int128(held(of: wallet))) == nil
+        let isTooMuch = Int64(exactly: sum + Int128(accounts[wallet].held)) == nil
         let available = available(of: wallet)
         guard isTooMuch || (sum > Int128(available) && !accounts[wallet].unlimited) else { return nil }
         return .holdsNotCovered(
@@ -319,7 +319,8 @@ extension ShardState {
             else {
                 throw contradiction("\(entry.to.text) has no wallet above it")
             }
-            guard Int64(exactly: Int128(held(of: wallet)) + heldElsewhere(moving, to: wallet)) != nil else {
+            guard Int64(exactly: Int128(accounts[wallet].held) + heldElsewhere(moving, to: wallet)) != nil
+            else {
                 throw contradiction("the holds of \(entry.to.text) do not fit in 64 bits")
             }
         }

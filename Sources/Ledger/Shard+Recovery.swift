@@ -45,7 +45,7 @@ extension ShardState {
         packer.append(UInt64(row.overdraftLimit))
         packer.append(UInt64(row.granted))
         packer.append(UInt64(row.charged))
-        packer.append(UInt64(row.expired))
+        packer.append(UInt64(side(of: number).expired))
         packer.append(prefixed: tier(row.tier))
         packer.append(UInt64(grantCount(of: number)))
         forEachGrant(of: number) { grant in
@@ -71,7 +71,7 @@ extension ShardState {
             packer.append(UInt64(allowanceRow.used))
             allowance = allowanceRow.next
         }
-        if row.side != AccountRow.none { packSections(of: number, into: &packer) }
+        packSections(of: number, into: &packer)
     }
 
     /// Takes an account from a checkpoint row. Rows of a shard come in the order of their numbers.
@@ -105,15 +105,13 @@ extension ShardState {
             accounts[account].overdraftLimit = overdraftLimit
             accounts[account].granted = granted
             accounts[account].charged = charged
-            accounts[account].expired = expired
+            if expired > 0 { sides[makeSide(of: account)].expired = expired }
             accounts[account].balance = record.balance
             try restoreGrants(of: account, from: &fields)
             try restoreAllowances(of: account, from: &fields)
             if version > 1 { try restoreSections(of: account, from: &fields) }
             guard fields.isAtEnd else { throw UnpackingError(offset: fields.offset) }
-            let side = accounts[account].side
-            let (deducted, voided) =
-                side == AccountRow.none ? (0, 0) : (sides[side].deducted, sides[side].voided)
+            let (deducted, voided) = (side(of: account).deducted, side(of: account).voided)
             let taken = Int128(charged) + Int128(expired) + Int128(voided) + Int128(deducted)
             guard Int128(granted) == Int128(record.balance) + taken,
                 Int128(expired) + Int128(voided) <= granted

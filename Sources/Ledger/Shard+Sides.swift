@@ -8,22 +8,17 @@ import CPlatform
 
 /// The rare parts of an account's state. Amounts are in nanocredits.
 struct SideRow: BitwiseCopyable {
-    /// The sum of the open holds: moved only where a hold is opened, changed or ended, and never written down.
-    var held: Int64 = 0
-    /// The head of the wallet's list of open holds.
-    var firstHold = AccountRow.none
-    /// The head of the list of charges that were refunded.
-    var firstRefund = AccountRow.none
-    /// Sums since the account was opened: taken by hand, and taken back with the grants that were voided.
-    var deducted: Int64 = 0
-    var voided: Int64 = 0
-    /// How many of the wallet's grants have a filter.
-    var filteredGrants: UInt32 = 0
     /// The first of the account's budgets, and through `next` the others.
     var budget = BudgetRow.none
-    /// Makes the row two cache lines, so that what holds need is never on two.
-    private var unused: UInt64 = 0
-    private var unusedToo: UInt64 = 0
+    /// The head of the list of charges that were refunded.
+    var firstRefund = AccountRow.none
+    /// How many of the wallet's grants have a filter.
+    var filteredGrants: UInt32 = 0
+    /// Sums since the account was opened: what expired, was taken by hand, and taken back with the grants that were
+    /// voided.
+    var expired: Int64 = 0
+    var deducted: Int64 = 0
+    var voided: Int64 = 0
 }
 
 /// What was refunded of a charge: never more than it came to.
@@ -55,33 +50,22 @@ extension ShardState {
         return accounts[account].side
     }
 
-    /// What open holds keep of a wallet, in nanocredits.
-    @inline(__always)
-    func held(of wallet: UInt32) -> Int64 {
-        accounts[wallet].isRestrained ? sides[accounts[wallet].side].held : 0
-    }
-
-    /// Notes in an account's own row whether its side row must be looked at for what may be spent: for most that
-    /// once had a hold it need not be, and it would be another line that is not in the cache.
-    @inline(__always)
-    mutating func noteRestraint(of wallet: UInt32) {
-        let side = accounts[wallet].side
-        accounts[wallet].isRestrained = sides[side].held != 0 || sides[side].filteredGrants > 0
-    }
-
     /// What a wallet may spend: balance less holds and the overdraft limit; within the range of `Int64`.
     @inline(__always)
     func available(of wallet: UInt32) -> Int64 {
         let row = unsafe accounts.address(of: wallet)
         let sum =
-            unsafe Int128(row.pointee.balance) + Int128(row.pointee.overdraftLimit) - Int128(held(of: wallet))
+            unsafe Int128(row.pointee.balance) + Int128(row.pointee.overdraftLimit) - Int128(row.pointee.held)
         return Int64(clamping: sum)
     }
 
-    /// Packs the sections of an account that has a side row.
+    /// Packs the sections of an account.
     func packSections(of account: UInt32, into packer: inout BytePacker) {
+        if accounts[account].firstHold != AccountRow.none {
+            packer.append(.holds) { packHolds(of: account, into: &$0) }
+        }
+        if accounts[account].side == AccountRow.none { return }
         let side = sides[accounts[account].side]
-        if side.firstHold != AccountRow.none { packer.append(.holds) { packHolds(of: account, into: &$0) } }
         if !side.budget.isNone { packer.append(.budgets) { packBudgets(of: account, into: &$0) } }
         if side.firstRefund != AccountRow.none {
             packer.append(.refunds) { packRefunds(of: side, into: &$0) }

@@ -25,48 +25,70 @@ struct AccountRow: BitwiseCopyable {
     /// The number of the tier in `ShardState.tiers`.
     var tier: UInt16
     var pathCount: UInt8
-    var status: AccountStatus
-    var ownsWallet: Bool
-    var unlimited: Bool
-    var isDirty: Bool
-    /// Its side row takes something from what may be spent: open holds, or grants that pay only for some things.
-    var isRestrained = false
+    /// Two bits of status, and a bit for each thing that is true or not.
+    private var flags: UInt8
     /// What only few accounts have: a row of `ShardState.sides`.
     var side = AccountRow.none
+    /// The head of the wallet's list of open holds.
+    var firstHold = AccountRow.none
     /// Unspent grants less debt: negative is debt.
     var balance: Int64 = 0
     var overdraftLimit: Int64 = 0
-    /// Sums since the account was opened: granted - charged - expired = balance, less what a side row adds.
+    /// The sum of the open holds: moved only where a hold is opened, changed or ended, and never written down.
+    var held: Int64 = 0
+    /// Sums since the account was opened: granted - charged = balance, less what a side row adds.
     var charged: Int64 = 0
     var granted: Int64 = 0
-    var expired: Int64 = 0
     /// The earliest expiry among the grants.
     var nextExpiry = Timestamp.distantFuture
     /// The grant that burns first, and through `next` the others.
     var firstGrant = GrantRow.none
 
-    /// Where `side` stands; with what is before it, in one word.
-    static let sideOffset = 36
-
-    /// The side row of the account whose row stands at an address; read without a lock.
-    @inline(__always)
-    static func guessSide(_ address: UInt) -> UInt32 {
-        UInt32(truncatingIfNeeded: tollgate_peek64(address + UInt(sideOffset) - 4) &>> 32)
-    }
-
-    init(
-        hash: Hash128, pathOffset: UInt32, pathCount: UInt8, status: AccountStatus, ownsWallet: Bool,
-        unlimited: Bool, tier: UInt16, isDirty: Bool, parent: UInt32
-    ) {
+    /// An active account without a wallet.
+    init(hash: Hash128, pathOffset: UInt32, pathCount: UInt8, tier: UInt16, parent: UInt32) {
         self.hash = hash
         self.pathOffset = pathOffset
         self.pathCount = pathCount
-        self.status = status
-        self.ownsWallet = ownsWallet
-        self.unlimited = unlimited
         self.tier = tier
-        self.isDirty = isDirty
         self.parent = parent
+        flags = AccountStatus.active.rawValue
+    }
+
+    private static let statusBits: UInt8 = 0b11
+
+    var status: AccountStatus {
+        @inline(__always) get {
+            guard let status = AccountStatus(rawValue: flags & Self.statusBits) else {
+                preconditionFailure("two bits that no status has")
+            }
+            return status
+        }
+        set { flags = flags & ~Self.statusBits | newValue.rawValue }
+    }
+    var ownsWallet: Bool {
+        @inline(__always) get { has(1 << 2) }
+        set { set(1 << 2, newValue) }
+    }
+    var unlimited: Bool {
+        @inline(__always) get { has(1 << 3) }
+        set { set(1 << 3, newValue) }
+    }
+    var isDirty: Bool {
+        @inline(__always) get { has(1 << 4) }
+        set { set(1 << 4, newValue) }
+    }
+    /// Some of its grants pay only for what their filter names.
+    var hasFilters: Bool {
+        @inline(__always) get { has(1 << 5) }
+        set { set(1 << 5, newValue) }
+    }
+
+    @inline(__always)
+    private func has(_ flag: UInt8) -> Bool { flags & flag != 0 }
+
+    @inline(__always)
+    private mutating func set(_ flag: UInt8, _ value: Bool) {
+        if value { flags |= flag } else { flags &= ~flag }
     }
 }
 

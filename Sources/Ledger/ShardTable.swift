@@ -56,7 +56,6 @@ struct NextWrites: ~Copyable {
 struct HoldPlaces: ~Copyable {
     private let slots = Atomic<UInt>(0)
     private let records = Atomic<UInt>(0)
-    private let sides = Atomic<UInt>(0)
     private let due = Atomic<UInt>(0)
     private let next = Atomic<UInt>(0)
     private let use = Atomic<UInt>(0)
@@ -66,7 +65,6 @@ struct HoldPlaces: ~Copyable {
     func note(_ state: borrowing ShardState) {
         slots.store(state.holds.place.rawValue, ordering: .releasing)
         records.store(state.holds.recordsPlace.rawValue, ordering: .releasing)
-        sides.store(state.sides.place.rawValue, ordering: .releasing)
         due.store(state.holds.dueAddress, ordering: .relaxed)
         next.store(state.holds.nextRecord, ordering: .relaxed)
         use.store(state.useBytes.startAddress, ordering: .relaxed)
@@ -77,12 +75,11 @@ struct HoldPlaces: ~Copyable {
         BlockPlace(rawValue: word.load(ordering: .acquiring))
     }
 
-    /// Asks for what leads to a hold's record and to a side row.
+    /// Asks for what leads to a hold's record.
     @inline(__always)
     func prefetchLists(_ hold: Hash128) {
         Self.prefetch(HoldTable.slotAddress(hold, in: Self.place(slots)))
         Self.prefetch(Self.place(records).address)
-        Self.prefetch(Self.place(sides).address)
     }
 
     /// Asks for the record of an open hold, or for where a new one will be written, and for the order in which leases
@@ -101,10 +98,6 @@ struct HoldPlaces: ~Copyable {
         let due = due.load(ordering: .relaxed)
         for line in 0..<3 { Self.prefetch(due &+ 64 * UInt(line)) }
     }
-
-    /// Asks for what only few accounts have, among it what open holds keep.
-    @inline(__always)
-    func prefetchSide(_ side: UInt32) { Self.prefetch(Slab<SideRow>.guess(side, in: Self.place(sides))) }
 
     @inline(__always)
     private static func prefetch(_ address: UInt) {

@@ -392,7 +392,8 @@ struct VerificationTests {
     func sums() async throws {
         let (_, report) = try await stopped { state, account in
             state.accounts[account].granted += 3
-            state.accounts[account].expired += 3
+            let side = state.makeSide(of: account)
+            state.sides[side].expired += 3
         }
         expect(report, names: 1, "account_opened", "account acme/search was granted")
     }
