@@ -121,7 +121,9 @@ public final class Ledger: Sendable {
         let number = shard(of: keys.organisation)
         shards.prefetchHolds(number)
         // A new hold is looked for among the ids by its own key.
-        shards[number].holds.prefetchRecord(keys.hold, isNew: keys.request == keys.hold)
+        let isNew = keys.request == keys.hold
+        shards[number].holds.prefetchRecord(keys.hold, isNew: isNew)
+        if !isNew { shards[number].next.prefetchSecondOutcome() }
     }
 
     /// An account's row and where it stands, probably; read without a lock.

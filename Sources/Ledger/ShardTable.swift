@@ -49,6 +49,14 @@ struct NextWrites: ~Copyable {
         unsafe tollgate_prefetch_write(
             UnsafeRawPointer(bitPattern: draws.load(ordering: .relaxed)))
     }
+
+    /// A settlement also remembers how its hold ended, behind its outcome.
+    @inline(__always)
+    func prefetchSecondOutcome() {
+        let outcome = outcome.load(ordering: .relaxed)
+        unsafe tollgate_prefetch_write(
+            UnsafeRawPointer(bitPattern: outcome &+ 2 * IdempotencyTable.rowBytes &- 1))
+    }
 }
 
 /// Where a shard keeps what a hold and its settlement need beside what a charge does, for prefetching by somebody who does
@@ -58,7 +66,6 @@ struct HoldPlaces: ~Copyable {
     private let records = Atomic<UInt>(0)
     private let due = Atomic<UInt>(0)
     private let next = Atomic<UInt>(0)
-    private let use = Atomic<UInt>(0)
 
     /// Notes what a shard's state has come to. Whoever reads a place also reads what was written there before.
     @inline(__always)
@@ -67,7 +74,6 @@ struct HoldPlaces: ~Copyable {
         records.store(state.holds.recordsPlace.rawValue, ordering: .releasing)
         due.store(state.holds.dueAddress, ordering: .relaxed)
         next.store(state.holds.nextRecord, ordering: .relaxed)
-        use.store(state.useBytes.startAddress, ordering: .relaxed)
     }
 
     @inline(__always)
@@ -89,7 +95,6 @@ struct HoldPlaces: ~Copyable {
         if isNew {
             let record = next.load(ordering: .relaxed)
             for line in 0..<4 { Self.prefetch(record &+ 64 * UInt(line)) }
-            Self.prefetch(use.load(ordering: .relaxed))
         } else if let number = HoldTable.guess(hold, in: Self.place(slots)) {
             let record = Slab<HoldRecord>.guess(number, in: Self.place(records))
             Self.prefetch(record)
@@ -158,7 +163,7 @@ final class ShardTable: @unchecked Sendable {
     /// they do.
     private static let prefetchedBytes = 192
 
-    /// The lines that holds need beside them: from `totals` to `useBytes`.
+    /// The lines that holds need beside them: from `totals` to `openHolds`.
     private static let holdBytes = 384..<704
 
     /// Asks the processor for the first lines of a shard.
