@@ -155,7 +155,10 @@ extension Refusal {
             "no such account: open it first, or let the gateway open accounts on their first report"
         case .accountExists: "the account is open already: grant credits to it instead"
         case .noPricingRule:
-            "no pricing rule matches the provider, credential source and tier: add a rule, there is no default"
+            """
+            no pricing rule matches the provider, credential source and the account's tier: give the account a tier \
+            that has one (tollgate balance says which it has), or add a rule; there is no default
+            """
         case .byokNotInTier:
             """
             a rule for this provider's own keys exists, but not for the account's tier: \
