@@ -6,7 +6,7 @@ import Pricing
 
 extension Lane {
     /// Computes the keys of a hold's request and asks for the lines it will need. The digest is over all
-    /// that it says. Without an event time the record is, from here on, for now.
+    /// that it says. A record without an event time is then given the time of the read.
     public mutating func prepare(
         hold terms: HoldTerms, tags: ByteView, record: inout UsageRecord,
         into prepared: inout PreparedReport
@@ -23,8 +23,8 @@ extension Lane {
         prepared.contentStart = contents.count
         if terms.amount == nil { RecordContent.append(holdNamesOf: record, to: &contents) }
         prepared.contentEnd = contents.count
-        prepared.isForNow = record.eventTime.microseconds <= 0
-        if prepared.isForNow { record.eventTime = now }
+        prepared.lacksEventTime = record.eventTime.microseconds <= 0
+        if prepared.lacksEventTime { record.eventTime = now }
     }
 
     private mutating func digest(of terms: HoldTerms, tags: ByteView, record: borrowing UsageRecord) -> UInt64
@@ -47,7 +47,8 @@ extension Lane {
     /// The digest of the first request under a hold's id, if this one is the same under another name of its account.
     @inline(never)
     private mutating func sameHold(
-        _ conflict: Refusal, _ terms: HoldTerms, tags: ByteView, record: borrowing UsageRecord, isForNow: Bool
+        _ conflict: Refusal, _ terms: HoldTerms, tags: ByteView, record: borrowing UsageRecord,
+        lacksEventTime: Bool
     ) -> UInt64? {
         let first = UInt64(bitPattern: conflict.found)
         for name in ledger.knownNames(of: terms.account) {
@@ -56,7 +57,7 @@ extension Lane {
                 var record = record.copy()
                 terms.account = name
                 record.account = name
-                if isForNow { record.eventTime = UsageRecord().eventTime }
+                if lacksEventTime { record.eventTime = UsageRecord().eventTime }
                 return self.digest(of: terms, tags: tags, record: record)
             }
             if digest == first { return first }
@@ -95,7 +96,7 @@ extension Lane {
         case .refused(let refusal):
             if refusal.reason == .idempotencyConflict,
                 let first = sameHold(
-                    refusal, terms, tags: tags, record: record, isForNow: prepared.isForNow),
+                    refusal, terms, tags: tags, record: record, lacksEventTime: prepared.lacksEventTime),
                 first != digest
             {
                 return hold(terms, record, prepared, digest: first, tags: tags)

@@ -23,8 +23,8 @@ public struct PreparedReport: ~Copyable, Sendable {
     public internal(set) var fault: Refusal?
     /// The record is so old that history must be asked about its id first, or `pinned` is to be made.
     public fileprivate(set) var needsHistory = false
-    /// Of a hold whose request has no event time.
-    var isForNow = false
+    /// The request for a hold had no event time: its record was given one.
+    var lacksEventTime = false
     /// The row of the account, where more than it is to be asked for.
     fileprivate var row: UInt32?
     /// What the record's quote has pinned and no book at hand holds.

@@ -25,26 +25,30 @@ struct HoldUse: ~Copyable {
 
     /// Appends the bytes of what names a record's provider and model and charges nothing.
     static func append(namesOf record: borrowing UsageRecord, to packer: inout BytePacker) {
-        let start = packer.count
-        packer.append(byte: 0)
-        packer.append(byte: 0)
-        RecordContent.append(provider: record.provider, model: record.model, to: &packer)
-        packer.setPackedLength(at: start, length: packer.count - start - 2)
+        append(to: &packer) {
+            RecordContent.append(provider: record.provider, model: record.model, to: &$0)
+        }
     }
 
     /// Appends the bytes of what the lease's end charges.
     func append(to packer: inout BytePacker) {
-        let start = packer.count
-        packer.append(byte: 0)
-        packer.append(byte: 0)
-        RecordContent.append(record, to: &packer)
-        packer.setPackedLength(at: start, length: packer.count - start - 2)
+        Self.append(to: &packer) { RecordContent.append(record, to: &$0) }
         packer.append(prefixed: tier)
         packer.append(ruleNumber)
         packer.append(ruleVersion)
         packer.append(catalogueVersion)
         packer.append(UInt64(baseCost))
         packer.append(byte: standardTierUsed ? 1 : 0)
+    }
+
+    /// Appends a record with its length in front of it.
+    @inline(__always)
+    private static func append(to packer: inout BytePacker, record: (inout BytePacker) -> Void) {
+        let start = packer.count
+        packer.append(byte: 0)
+        packer.append(byte: 0)
+        record(&packer)
+        packer.setPackedLength(at: start, length: packer.count - start - 2)
     }
 
     init(reading bytes: ByteView) throws(UnpackingError) {

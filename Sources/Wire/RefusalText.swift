@@ -157,7 +157,7 @@ extension Refusal {
         case .noPricingRule:
             """
             no pricing rule matches the provider, credential source and the account's tier: give the account a tier \
-            that has one (tollgate balance says which it has), or add a rule; there is no default
+            that has one (its balance says which it has), or add a rule; there is no default
             """
         case .byokNotInTier:
             """

@@ -14,27 +14,6 @@ struct AccountIndexTests {
             hash: hash, pathOffset: 0, pathCount: 0, tier: AccountRow.inheritedTier, parent: AccountRow.none)
     }
 
-    @Test("each flag of a row is its own, and leaves the status as it is")
-    func flags() {
-        for status in AccountStatus.allCases {
-            for bits in 0..<16 {
-                var row = row(Hash128(low: 1, high: 2))
-                row.ownsWallet = bits & 1 != 0
-                row.unlimited = bits & 2 != 0
-                row.status = status
-                row.isDirty = bits & 4 != 0
-                row.hasFilters = bits & 8 != 0
-                #expect(row.status == status)
-                #expect(row.ownsWallet == (bits & 1 != 0) && row.unlimited == (bits & 2 != 0))
-                #expect(row.isDirty == (bits & 4 != 0) && row.hasFilters == (bits & 8 != 0))
-                row.status = .active
-                row.isDirty = false
-                #expect(row.status == .active && !row.isDirty)
-                #expect(row.hasFilters == (bits & 8 != 0) && row.ownsWallet == (bits & 1 != 0))
-            }
-        }
-    }
-
     /// How the hashes of a run are crowded: bits that may differ.
     private static let crowds: [(low: UInt64, high: UInt64)] = [
         (.max, .max), (0xff, .max), (.max, 0xff), (0xffff_ffff_0000_0000, 3 << 32), (0x3ff, 0x3ff),

@@ -416,7 +416,6 @@ struct HoldTableTests {
     func layout() {
         #expect(MemoryLayout<HoldRecord>.stride == 5 * 64)
         #expect(MemoryLayout<HoldRecord>.offset(of: \.row) == 0)
-        #expect(MemoryLayout<AccountRow>.stride == 2 * 64)
     }
 
     @Test("who holds no lock guesses the hold that is found, and where the next will be written")
