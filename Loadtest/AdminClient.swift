@@ -27,29 +27,54 @@ struct AdminClient: Sendable {
         self.token = token
     }
 
-    /// Opens the accounts of a workload, each with a wallet, a tier and credits.
+    /// Opens the accounts of a workload and those above them, each with a wallet and a tier.
     ///
     /// - Parameters:
-    ///   - credits: the amount granted to each, in credits.
-    ///   - progress: called with how many are open.
+    ///   - credits: the amount granted to each that records are for, in credits; those above have none.
+    ///   - progress: called with how many that records are for are open.
     func openAccounts(
         of workload: Workload, tier: String, credits: String, progress: (Int) -> Void
     ) throws(LoadError) {
         var next = 0
         while next < workload.plan.accounts {
             let end = min(next + LoadLimits.accountsPerRequest, workload.plan.accounts)
-            let rows = (next..<end).map { index in
-                "{\"account\":\(JSONText.quoted(workload.accountName(UInt32(index)))),"
-                    + "\"tier\":\(JSONText.quoted(tier)),\"amount\":\(JSONText.quoted(credits))}"
+            for level in 1...workload.plan.levels {
+                let amount =
+                    level == workload.plan.levels ? ",\"amount\":\(JSONText.quoted(credits))" : ""
+                let rows = (next..<end).map { index in
+                    "{\"account\":\(JSONText.quoted(workload.accountName(UInt32(index), level: level))),"
+                        + "\"tier\":\(JSONText.quoted(tier))\(amount)}"
+                }
+                try send("POST", "/api/v1/accounts", "{\"accounts\":[\(rows.joined(separator: ","))]}")
             }
-            try post("/api/v1/accounts", body: "{\"accounts\":[\(rows.joined(separator: ","))]}")
             next = end
             progress(next)
         }
     }
 
-    private func post(_ path: String, body: String) throws(LoadError) {
-        let request = "POST \(path)"
+    /// Sets a budget at each level of the accounts of a workload, per day and larger than any run: of cost at the
+    /// first level, of tokens at the second, of requests at the third, and so on.
+    ///
+    /// - Parameter progress: called with how many accounts that records are for have theirs.
+    func setBudgets(of workload: Workload, progress: (Int) -> Void) throws(LoadError) {
+        let kinds = [
+            ("cost", "\"900000000\""), ("tokens", "900000000000000"), ("requests", "900000000000000"),
+        ]
+        for index in 0..<workload.plan.accounts {
+            for level in 1...workload.plan.levels {
+                let (metric, limit) = kinds[(level - 1) % kinds.count]
+                try send(
+                    "PUT", "/api/v1/budgets",
+                    "{\"user_id\":\(JSONText.quoted(workload.accountName(UInt32(index), level: level))),"
+                        + "\"name\":\"load\",\"window\":\"day\",\"metric\":\"\(metric)\",\"limit\":\(limit),"
+                        + "\"hard\":true,\"by\":\"loadtest\",\"reason\":\"a load with budgets\"}")
+            }
+            progress(index + 1)
+        }
+    }
+
+    private func send(_ method: String, _ path: String, _ body: String) throws(LoadError) {
+        let request = "\(method) \(path)"
         var head = "\(request) HTTP/1.1\r\nHost: \(host):\(port)\r\nConnection: close\r\n"
         head += "Content-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n"
         if let token { head += "Authorization: Bearer \(token)\r\n" }

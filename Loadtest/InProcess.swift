@@ -203,12 +203,12 @@ private struct RecordMaker: ~Copyable {
     private let workload: Workload
     private let bytes: UnsafeMutablePointer<UInt8>
     private let accountPrefixBytes: Int
+    private let accountSuffix: [UInt8]
     private var accounts: [Int] = []
     private var platform = (provider: 0..<0, model: 0..<0)
     private var byok = (provider: 0..<0, model: 0..<0)
     private var ids: [Range<Int>] = []
     private static let numberDigits = 16
-    private static let user = Array("/user".utf8)
 
     init(_ plan: WorkloadPlan) {
         workload = Workload(plan)
@@ -218,6 +218,7 @@ private struct RecordMaker: ~Copyable {
             return text.count - string.utf8.count..<text.count
         }
         accountPrefixBytes = plan.accountPrefix.utf8.count
+        accountSuffix = Array(plan.accountSuffix.utf8)
         platform = (add(plan.provider), add(plan.model))
         byok = (add(plan.byokProvider), add(plan.byokModel))
         let run = RefusalFigure.digest(UInt64(plan.runID)).text.suffix(8)
@@ -242,7 +243,7 @@ private struct RecordMaker: ~Copyable {
         let digits = RecordTemplates.digitCount(number)
         unsafe RecordTemplates.patch(decimal: number, digits: digits, at: bytes + end)
         end += digits
-        for byte in Self.user {
+        for byte in accountSuffix {
             unsafe bytes[end] = byte
             end += 1
         }

@@ -4,7 +4,7 @@
 // and waits for the receipt before it forgets the request; so a record has a fresh request id, counts
 // of tokens that vary, and one of 100 000 accounts, and the load is as many records as there are
 // receipts to wait for. Accounts are `load-<n>/user`: the first segment chooses the gateway's shard, so
-// the load spreads over all of them, and `--distribution zipfian` or `--hot-accounts` gathers it again as
+// the load spreads over all of them; `--levels` puts accounts above them, and `--budgets` budgets on each of these. And `--distribution zipfian` or `--hot-accounts` gathers it again as
 // real customers do. Retries happen, so `--duplicate-percent` repeats answered ids, which must get
 // their first outcome. Token counts come from a formula or, with `--trace`, from real requests.
 //
@@ -17,6 +17,7 @@
 import ArgumentParser
 import Bytes
 import Glibc
+import Ledger
 import Platform
 
 /// The command line.
@@ -54,6 +55,9 @@ struct LoadtestCommand: ParsableCommand {
 
     @Option(help: "Accounts to report for.") var accounts = 1_000
     @Option(help: "What accounts' names begin with.") var accountsPrefix = "load-"
+    @Option(
+        help: "Accounts one above another, the last of which records are for; --budgets gives each a budget.")
+    var levels = 1
     @Option(help: "How accounts are chosen: uniform or zipfian.")
     var distribution = AccountDistribution.uniform
     @Option(help: "So many accounts are hot.") var hotAccounts = 0
@@ -85,6 +89,8 @@ struct LoadtestCommand: ParsableCommand {
     @Option(help: "The administration API's token; TOLLGATE_ADMIN_TOKEN if not given.")
     var adminToken: String?
     @Flag(help: "Open the accounts and grant them credits first, through --admin.") var prepare = false
+    @Flag(help: "With --prepare: set a budget at each level of the accounts, which no run exhausts.")
+    var budgets = false
     @Option(help: "The tier of the accounts that are opened.") var tier = "professional"
     @Option(help: "The credits granted to each account that is opened.") var credits = "1000000"
     @Flag(help: "Print the result as one JSON object.") var json = false
@@ -95,6 +101,7 @@ struct LoadtestCommand: ParsableCommand {
         try check(batchSize, "--batch-size", 1...1_000)
         try check(threads, "--threads", 1...64)
         try check(accounts, "--accounts", 1...LoadLimits.accountsMax)
+        try check(levels, "--levels", 1...AccountPath.segmentsMax)
         try check(hotAccounts, "--hot-accounts", 0...accounts)
         try check(warmup, "--warmup", 0...86_400)
         if let rate { try check(rate, "--rate", 1...1_000_000_000) }
@@ -118,6 +125,7 @@ struct LoadtestCommand: ParsableCommand {
         guard !briefQuotes || quotePercent > 0 else {
             throw ValidationError("--brief-quotes goes with --quote-percent")
         }
+        guard !budgets || prepare else { throw ValidationError("--budgets goes with --prepare") }
         guard threads <= connections else {
             throw ValidationError("--threads is \(threads), but there are only \(connections) connections")
         }
@@ -157,8 +165,16 @@ struct LoadtestCommand: ParsableCommand {
             let token =
                 adminToken ?? (unsafe getenv("TOLLGATE_ADMIN_TOKEN").map { unsafe String(cString: $0) })
             let client = try AdminClient(url: admin, token: token)
-            try client.openAccounts(of: Workload(plan.workload), tier: tier, credits: credits) { opened in
+            let workload = Workload(plan.workload)
+            try client.openAccounts(of: workload, tier: tier, credits: credits) { opened in
                 if opened % 100_000 == 0 { LoadtestCommand.tell("opened \(Number.grouped(opened)) accounts") }
+            }
+            if budgets {
+                try client.setBudgets(of: workload) { done in
+                    if done % 1_000 == 0 {
+                        LoadtestCommand.tell("set the budgets of \(Number.grouped(done)) accounts")
+                    }
+                }
             }
         }
         if !json { print(heading(plan)) }
@@ -195,6 +211,7 @@ struct LoadtestCommand: ParsableCommand {
         plan.isValidated = isValidated
         plan.workload.accounts = accounts
         plan.workload.accountPrefix = accountsPrefix
+        plan.workload.levels = levels
         plan.workload.distribution = distribution
         plan.workload.hotAccounts = hotAccounts
         plan.workload.hotShare = Share(percent: hotPercent)

@@ -244,11 +244,11 @@ final class RecordTemplates {
         layout.number = requestID + 12
         let zeros = String(repeating: "0", count: digits)
         layout.payer = bytes.count
-        let account = text(2, Array("\(plan.accountPrefix)\(zeros)/user".utf8))
+        let account = text(2, Array("\(plan.accountPrefix)\(zeros)\(plan.accountSuffix)".utf8))
         layout.account = account + plan.accountPrefix.utf8.count
         layout.idText = requestID
         layout.accountText = account
-        layout.accountCount = plan.accountPrefix.utf8.count + digits + "/user".utf8.count
+        layout.accountCount = plan.accountPrefix.utf8.count + digits + plan.accountSuffix.utf8.count
         layout.source = isBYOK ? CredentialSource.byok.rawValue : CredentialSource.platform.rawValue
         layout.digits = digits
         word(3, isBYOK ? CredentialSource.byok.rawValue : CredentialSource.platform.rawValue)

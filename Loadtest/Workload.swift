@@ -20,6 +20,8 @@ struct Share: Hashable, Sendable {
 struct WorkloadPlan: Sendable {
     var accounts = 1_000
     var accountPrefix = "load-"
+    /// Accounts one above another, 1 to 8: the one that records are for, and those above it.
+    var levels = 1
     var distribution = AccountDistribution.uniform
     /// So many first accounts get `hotShare` of the records, each alike.
     var hotAccounts = 0
@@ -44,11 +46,21 @@ struct WorkloadPlan: Sendable {
     /// Part of every request id, so that two runs do not take each other's for their own.
     var runID: UInt32 = 0
     var trace: TokenTrace?
+
+    /// What follows an account's number at a level, counted from above: `/user` at the last, nothing at the first of
+    /// several, and `/level-2` and so on between.
+    func suffix(level: Int) -> String {
+        let between = (1..<min(level + 1, levels)).dropFirst().map { "/level-\($0)" }.joined()
+        return level == levels ? between + "/user" : between
+    }
+
+    /// What follows the number in the names that records bear.
+    var accountSuffix: String { suffix(level: levels) }
 }
 
 /// One record to be sent.
 struct WorkItem: Hashable, Sendable {
-    /// The account's index; its name is the prefix, this plus 1, and `/user`.
+    /// The account's index; its name is the prefix, this plus 1, and the suffix.
     var account: UInt32
     var inputTokens: UInt32
     var outputTokens: UInt32
@@ -126,7 +138,12 @@ struct Workload: Sendable {
     }
 
     /// The account's name.
-    func accountName(_ account: UInt32) -> String { "\(plan.accountPrefix)\(account + 1)/user" }
+    func accountName(_ account: UInt32) -> String { accountName(account, level: plan.levels) }
+
+    /// The name of the account that stands above it at a level, or its own at the last.
+    func accountName(_ account: UInt32, level: Int) -> String {
+        "\(plan.accountPrefix)\(account + 1)\(plan.suffix(level: level))"
+    }
 
     /// SplitMix64's output function. It wraps by definition: it mixes bits, it counts nothing.
     @inline(__always)

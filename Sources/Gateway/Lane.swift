@@ -25,8 +25,8 @@ public struct PreparedReport: ~Copyable, Sendable {
     public fileprivate(set) var needsHistory = false
     /// The request for a hold had no event time: its record was given one.
     var lacksEventTime = false
-    /// The row of the account, where more than it is to be asked for.
-    fileprivate var row: UInt32?
+    /// Where more than the account's row is to be asked for.
+    fileprivate var levels = LevelCursor.end
     /// What the record's quote has pinned and no book at hand holds.
     public fileprivate(set) var pinned: PinnedVersions?
 
@@ -41,7 +41,7 @@ public struct PreparedReport: ~Copyable, Sendable {
     /// Forgets what not every call sets; the rest is written before it is read.
     mutating func clear() {
         fault = nil
-        row = nil
+        levels = .end
         needsHistory = false
         pinned = nil
         keys.hold = RecordKeys.none.hold
@@ -173,8 +173,9 @@ public struct Lane: ~Copyable {
     /// asked for while the calls are decided.
     private enum Lead {
         static let row = 12
-        static let level = 8
-        static let nextLevel = 4
+        static let hold = 8
+        /// What stands one, two and three steps from the row.
+        static let levels = [8, 5, 2] as InlineArray<3, Int>
     }
 
     /// Asks for what the first of `count` prepared calls need. The rest are asked for by `prefetch(behind:)`.
@@ -189,24 +190,25 @@ public struct Lane: ~Copyable {
     public func prefetch(behind index: Int, of count: Int, _ prepared: inout CallSlots<PreparedReport>) {
         if index + Lead.row < count {
             let keys = prepared[index + Lead.row].keys
-            prepared[index + Lead.row].row = ledger.prefetchAccount(keys.organisation, account: keys.account)
+            prepared[index + Lead.row].levels = ledger.prefetchAccount(
+                keys.organisation, account: keys.account)
         }
-        prefetchLevels(behind: index, of: count, prepared)
+        prefetchLevels(behind: index, of: count, &prepared)
     }
 
     @inline(__always)
     private func prefetchLevels(
-        behind index: Int, of count: Int, _ prepared: borrowing CallSlots<PreparedReport>
+        behind index: Int, of count: Int, _ prepared: inout CallSlots<PreparedReport>
     ) {
-        let (level, nextLevel) = (index + Lead.level, index + Lead.nextLevel)
-        if level >= 0, level < count {
-            if let row = prepared[level].row {
-                ledger.prefetchLevel(prepared[level].keys.organisation, row: row)
-            }
-            if prepared[level].keys.isAboutHold { ledger.prefetchHold(prepared[level].keys) }
+        let hold = index + Lead.hold
+        if hold >= 0, hold < count, prepared[hold].keys.isAboutHold {
+            ledger.prefetchHold(prepared[hold].keys)
         }
-        if nextLevel >= 0, nextLevel < count, let row = prepared[nextLevel].row {
-            ledger.prefetchNextLevel(prepared[nextLevel].keys.organisation, row: row)
+        for step in Lead.levels.indices {
+            let call = index + Lead.levels[step]
+            if call >= 0, call < count, !prepared[call].levels.isAtEnd {
+                ledger.prefetchLevels(prepared[call].keys.organisation, &prepared[call].levels)
+            }
         }
     }
 

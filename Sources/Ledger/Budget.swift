@@ -144,7 +144,7 @@ public struct BudgetStanding: Hashable, Sendable {
     public var shard: Int
 }
 
-/// A budget of an account.
+/// A budget of an account: what a charge, a hold or a quote needs of it, on one cache line.
 struct BudgetRow: BitwiseCopyable {
     /// Unique among the budgets of its shard; 0 for none.
     var number: UInt32 = 0
@@ -158,7 +158,6 @@ struct BudgetRow: BitwiseCopyable {
     var held: Int64 = 0
     /// Of the window that `used` is of.
     var windowEnd = Timestamp.distantPast
-    var since: UInt64 = 0
     var window = BudgetWindow.total
     var metric = BudgetMetric.cost
     var isHard = false
@@ -175,9 +174,11 @@ struct BudgetRow: BitwiseCopyable {
     /// What is used at `time`: nothing once the window is over.
     func used(at time: Timestamp) -> Int64 { time >= windowEnd ? 0 : used }
 
-    /// Counts `amount`, in the window of `time`. Returns whether that took it above its limit.
+    /// Counts what is its own of `share`, in the window of `time`. Returns whether that took it above its limit.
     @inline(__always)
-    mutating func count(_ amount: Int64, at time: Timestamp) -> Bool {
+    mutating func count(_ share: BudgetShare, at time: Timestamp) -> Bool {
+        guard matches(provider: share.provider, model: share.model) else { return false }
+        let amount = share.amount(metric)
         if time >= windowEnd {
             used = 0
             windowEnd = window.range(containing: time, anchorDay: anchorDay).end
@@ -190,11 +191,13 @@ struct BudgetRow: BitwiseCopyable {
     }
 }
 
-/// The texts of a budget.
-struct BudgetTexts: Hashable {
+/// What only people ask of a budget.
+struct BudgetDetails: Hashable {
     var name: [UInt8]
     var provider: [UInt8]
     var model: [UInt8]
+    /// It counts entries after this one.
+    var since: UInt64
 }
 
 /// What a charge or a hold counts for.

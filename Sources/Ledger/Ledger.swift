@@ -91,28 +91,26 @@ public final class Ledger: Sendable {
     }
 
     /// Asks for the account's row, whose place is in the lines that `prefetch` asked for, and for the lines that will
-    /// be written. Returns the row where `prefetchLevel` and then `prefetchNextLevel` have more to ask for.
+    /// be written. Returns where `prefetchLevels` goes on.
     ///
     /// Takes no lock: a lock lets nothing behind it begin before all that stands in front of it has ended, and this is
     /// called for many records so that they wait for memory at the same time.
     @inline(__always)
-    public func prefetchAccount(_ organisation: Hash128, account: Hash128) -> UInt32? {
+    public func prefetchAccount(_ organisation: Hash128, account: Hash128) -> LevelCursor {
         let number = shard(of: organisation)
         shards[number].next.prefetch()
-        guard let (row, address) = guess(account, shard: number) else { return nil }
+        guard let (row, address) = guess(account, shard: number) else { return .end }
         unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: address))
         unsafe tollgate_prefetch_write(UnsafeRawPointer(bitPattern: address &+ 64))
-        return shards[number].next.mayHaveMore ? row : nil
+        return shards[number].next.mayHaveMore ? LevelCursor(account: row) : .end
     }
 
-    /// Asks for what stands one step from a row that `prefetchAccount` returned: the account above, budgets.
-    public func prefetchLevel(_ organisation: Hash128, row: UInt32) {
-        shards[shard(of: organisation)].state.withLock { $0.prefetchLevel(row) }
-    }
-
-    /// Asks for what stands two steps from it.
-    public func prefetchNextLevel(_ organisation: Hash128, row: UInt32) {
-        shards[shard(of: organisation)].state.withLock { $0.prefetchNextLevel(row) }
+    /// Asks for what stands a step further up than what `prefetchAccount`, and this before, asked for and what has come
+    /// since: the account above, budgets. Takes no lock.
+    @inline(__always)
+    public func prefetchLevels(_ organisation: Hash128, _ cursor: inout LevelCursor) {
+        let number = shard(of: organisation)
+        shards[number].levels.advance(&cursor, in: lookahead[number].rows)
     }
 
     /// Asks for what a hold or its settlement needs beside that, which `prefetchHoldLists` led to. Takes no lock.
@@ -174,6 +172,7 @@ public final class Ledger: Sendable {
     func note(_ number: Int, _ state: borrowing ShardState) {
         lookahead.update(number, state)
         shards[number].next.note(state)
+        if state.budgetCount > 0 { shards[number].levels.note(state) }
     }
 
     // MARK: - Accounts and credit

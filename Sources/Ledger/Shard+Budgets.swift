@@ -95,15 +95,15 @@ extension ShardState {
             row.model = keys.name(entry.model)
             row.limit = entry.limit
             row.windowEnd = entry.window.range(containing: time, anchorDay: entry.anchorDay).end
-            row.since = sequence
             row.window = entry.window
             row.metric = entry.metric
             row.isHard = entry.isHard
             row.anchorDay = entry.anchorDay
             put(
                 row,
-                texts: BudgetTexts(
-                    name: Array(entry.name), provider: Array(entry.provider), model: Array(entry.model)),
+                BudgetDetails(
+                    name: Array(entry.name), provider: Array(entry.provider), model: Array(entry.model),
+                    since: sequence),
                 of: entry.account)
             recountHeld(of: entry.account)
         }
@@ -111,12 +111,14 @@ extension ShardState {
     }
 
     /// Puts a budget in the place of the one with its number, or adds it.
-    private mutating func put(_ row: BudgetRow, texts: BudgetTexts, of account: UInt32) {
+    private mutating func put(_ row: BudgetRow, _ details: BudgetDetails, of account: UInt32) {
         let side = makeSide(of: account)
         lastBudget = max(lastBudget, row.number)
-        budgetTexts[row.number] = texts
+        let since = budgetDetails[row.number]?.since ?? details.since
+        budgetDetails[row.number] = details
         var isKnown = false
-        var filters = 0
+        var goesOn = false
+        var wasFiltered = false
         changeBudgets(of: account) { old in
             guard old.number == row.number else { return }
             isKnown = true
@@ -125,35 +127,38 @@ extension ShardState {
             if old.window == row.window, old.metric == row.metric, old.anchorDay == row.anchorDay,
                 old.provider == row.provider, old.model == row.model
             {
-                (new.used, new.windowEnd, new.since) = (old.used, old.windowEnd, old.since)
+                (new.used, new.windowEnd) = (old.used, old.windowEnd)
+                goesOn = true
             }
-            filters += (new.isFiltered ? 1 : 0) - (old.isFiltered ? 1 : 0)
+            wasFiltered = old.isFiltered
             old = new
         }
-        filteredBudgets += filters
+        if wasFiltered { filteredBudgets -= 1 }
+        if row.isFiltered { filteredBudgets += 1 }
+        if goesOn { budgetDetails[row.number]?.since = since }
         if isKnown { return }
         budgetCount += 1
-        if row.isFiltered { filteredBudgets += 1 }
         if sides[side].budget.isNone {
             sides[side].budget = row
             return
         }
         var row = row
         row.next = sides[side].budget.next
-        sides[side].budget.next = budgets.append(row)
+        sides[side].budget.next = add(row)
     }
 
     private mutating func removeBudget(_ number: UInt32, of account: UInt32) {
         let side = accounts[account].side
         guard side != AccountRow.none else { return }
-        budgetTexts[number] = nil
-        var filters = 0
-        forEachBudget(of: account) { if $0.number == number, $0.isFiltered { filters += 1 } }
-        filteredBudgets -= filters
+        budgetDetails[number] = nil
+        var wasFiltered = false
+        forEachBudget(of: account) { if $0.number == number, $0.isFiltered { wasFiltered = true } }
+        if wasFiltered { filteredBudgets -= 1 }
         if sides[side].budget.number == number {
             let next = sides[side].budget.next
             sides[side].budget = next == AccountRow.none ? .none : budgets[next]
             budgetCount -= 1
+            if next != AccountRow.none { free(next) }
             return
         }
         var previous = AccountRow.none
@@ -167,11 +172,26 @@ extension ShardState {
                     budgets[previous].next = next
                 }
                 budgetCount -= 1
+                free(current)
                 return
             }
             previous = current
             current = next
         }
+    }
+
+    private mutating func free(_ budget: UInt32) {
+        budgets[budget] = .none
+        budgets[budget].next = freeBudget
+        freeBudget = budget
+    }
+
+    private mutating func add(_ row: BudgetRow) -> UInt32 {
+        guard freeBudget != AccountRow.none else { return budgets.append(row) }
+        let place = freeBudget
+        freeBudget = budgets[place].next
+        budgets[place] = row
+        return place
     }
 
     /// Calls `body` with each budget of an account, to change it.
@@ -202,176 +222,8 @@ extension ShardState {
 
     private func budget(named name: [UInt8], of account: UInt32) -> UInt32? {
         var found: UInt32?
-        forEachBudget(of: account) { if budgetTexts[$0.number]?.name == name { found = $0.number } }
+        forEachBudget(of: account) { if budgetDetails[$0.number]?.name == name { found = $0.number } }
         return found
-    }
-
-    // MARK: - Counting
-
-    /// What budgets count of an entry's record, read from its canonical form.
-    private func counted(in entry: ChargeEntry) -> RecordContent.Counted {
-        do throws(UnpackingError) {
-            return try RecordContent.counted(in: entry.content)
-        } catch {
-            preconditionFailure("a charge's record was read before, yet \(error)")
-        }
-    }
-
-    /// Counts a charge against every budget on its account's way up. What a parked record came to is counted
-    /// when it is settled; its tokens and its request were counted when it was parked.
-    ///
-    /// - Parameter counted: what is counted of the record where it is at hand; else it is read from the entry.
-    @inline(never)
-    mutating func countInBudgets(
-        _ entry: ChargeEntry, _ counted: RecordContent.Counted? = nil, isSettlement: Bool = false,
-        time: Timestamp
-    ) {
-        let parts = counted ?? self.counted(in: entry)
-        var share = BudgetShare(
-            cost: entry.charge, tokens: isSettlement ? 0 : parts.tokens, requests: isSettlement ? 0 : 1,
-            provider: 0, model: 0)
-        if let orphan = entry.orphan, !isSettlement {
-            // The end of the lease counted the request, and the tokens that were estimated.
-            share.tokens = max(0, parts.tokens - orphan.tokens)
-            share.requests = 0
-        }
-        if filteredBudgets > 0 {
-            (share.provider, share.model) = (keys.name(parts.provider), keys.name(parts.model))
-        }
-        var current = entry.account
-        while current != AccountRow.none {
-            let side = accounts[current].side
-            if side != AccountRow.none, !sides[side].budget.isNone {
-                var crossed: [BudgetRow] = []
-                changeBudgets(of: current) { budget in
-                    guard budget.matches(provider: share.provider, model: share.model) else { return }
-                    if budget.count(share.amount(budget.metric), at: time) { crossed.append(budget) }
-                }
-                for budget in crossed { crossedBudgets.append((current, budget)) }
-                markDirty(current)
-            }
-            current = accounts[current].parent
-        }
-    }
-
-    /// Writes down the budgets that the last charge took above their limit; once in a window, unless the limit is
-    /// raised between.
-    @inline(__always)
-    mutating func stageCrossedBudgets(time: Timestamp) {
-        if !crossedBudgets.isEmpty { stageCrossedBudgetsNow(time: time) }
-    }
-
-    @inline(never)
-    private mutating func stageCrossedBudgetsNow(time: Timestamp) {
-        for (account, budget) in crossedBudgets {
-            var entry = BudgetCrossedEntry()
-            entry.account = account
-            entry.number = budget.number
-            entry.window = budget.window
-            entry.metric = budget.metric
-            entry.limit = budget.limit
-            entry.used = budget.used
-            entry.path = path(of: account)
-            (budgetTexts[budget.number]?.name ?? []).withView { name in
-                entry.name = name
-                staged.append(time: time, entry)
-                didStage()
-                advance(to: time)
-            }
-        }
-        crossedBudgets.removeAll(keepingCapacity: true)
-    }
-
-    /// The hashes of a record's names where budgets ask for them. What was held before the first that does has
-    /// none, and counts only for those that ask for nothing.
-    func budgetNames(_ record: borrowing UsageRecord) -> (provider: UInt64, model: UInt64) {
-        filteredBudgets == 0 ? (0, 0) : (keys.name(record.provider), keys.name(record.model))
-    }
-
-    /// Moves what a hold keeps of the budgets on its account's way up.
-    mutating func changeHeldInBudgets(_ hold: HoldRow, cost: Int64, by factor: Int64) {
-        let share = BudgetShare(
-            cost: cost, tokens: hold.tokens, requests: 1, provider: hold.provider, model: hold.model)
-        var current = hold.account
-        while current != AccountRow.none {
-            changeBudgets(of: current) { budget in
-                guard budget.matches(provider: share.provider, model: share.model) else { return }
-                budget.held = Int64(
-                    clamping: Int128(budget.held) + Int128(share.amount(budget.metric)) * Int128(factor))
-            }
-            current = accounts[current].parent
-        }
-    }
-
-    /// Adds up again what open holds keep of an account's budgets. O(open holds of the shard).
-    private mutating func recountHeld(of account: UInt32) {
-        changeBudgets(of: account) { $0.held = 0 }
-        var matching: [HoldRow] = []
-        holds.forEach { _, hold in
-            var current = hold.account
-            while current != AccountRow.none, current != account { current = accounts[current].parent }
-            if current == account { matching.append(hold) }
-        }
-        for hold in matching {
-            let share = BudgetShare(
-                cost: hold.amount, tokens: hold.tokens, requests: 1, provider: hold.provider,
-                model: hold.model)
-            changeBudgets(of: account) { budget in
-                guard budget.matches(provider: share.provider, model: share.model) else { return }
-                budget.held = Int64(clamping: Int128(budget.held) + Int128(share.amount(budget.metric)))
-            }
-        }
-    }
-
-    /// Counts what open holds keep of all budgets, once a checkpoint's rows are there.
-    mutating func recountHeldOfAll() {
-        guard budgetCount > 0 else { return }
-        for account in 0..<UInt32(accounts.count) where accounts[account].side != AccountRow.none {
-            if !sides[accounts[account].side].budget.isNone { recountHeld(of: account) }
-        }
-    }
-
-    // MARK: - Admitting
-
-    /// Why a hold or a quote would go above a hard budget on its account's way up; nil if none. Of what costs
-    /// nothing only tokens and requests count.
-    func budgetFault(_ share: BudgetShare, of account: UInt32, time: Timestamp) -> Refusal? {
-        var fault: Refusal?
-        var current = account
-        while current != AccountRow.none, fault == nil {
-            forEachBudget(of: current) { budget in
-                guard budget.isHard, fault == nil,
-                    budget.matches(provider: share.provider, model: share.model)
-                else { return }
-                let amount = share.amount(budget.metric)
-                let sum = Int128(budget.used(at: time)) + Int128(budget.held) + Int128(amount)
-                guard amount > 0, sum > Int128(budget.limit) else { return }
-                let end = budget.used(at: time) == 0 && budget.windowEnd <= time ? time : budget.windowEnd
-                let wait = budget.window == .total ? 0 : (end.microseconds - time.microseconds) / 1_000 + 1
-                fault = Refusal(
-                    .budgetExceeded, field: budget.metric == .cost ? .costBudget : .budget,
-                    found: budget.limit, expected: wait)
-            }
-            current = accounts[current].parent
-        }
-        return fault
-    }
-
-    /// What hard budgets on cost leave for one more hold.
-    func budgetRoom(_ share: BudgetShare, of account: UInt32, time: Timestamp) -> Int64 {
-        var room = Int64.max
-        var current = account
-        while current != AccountRow.none {
-            forEachBudget(of: current) { budget in
-                guard budget.isHard, budget.metric == .cost,
-                    budget.matches(provider: share.provider, model: share.model)
-                else { return }
-                let left = Int128(budget.limit) - Int128(budget.used(at: time)) - Int128(budget.held)
-                room = min(room, Int64(clamping: max(0, left)))
-            }
-            current = accounts[current].parent
-        }
-        return room
     }
 
     // MARK: - For people, and in a checkpoint
@@ -391,13 +243,13 @@ extension ShardState {
     func addBudgets(of account: UInt32, time: Timestamp?, to all: inout [BudgetStanding]) {
         var standings: [BudgetStanding] = []
         forEachBudget(of: account) { budget in
-            guard let texts = budgetTexts[budget.number] else { return }
+            guard let details = budgetDetails[budget.number] else { return }
             var terms = BudgetTerms(
-                name: texts.name, window: budget.window, metric: budget.metric, limit: budget.limit,
+                name: details.name, window: budget.window, metric: budget.metric, limit: budget.limit,
                 isHard: budget.isHard)
             terms.anchorDay = budget.anchorDay
-            terms.provider = texts.provider
-            terms.model = texts.model
+            terms.provider = details.provider
+            terms.model = details.model
             let isOver = time.map { $0 >= budget.windowEnd } ?? false
             let inside =
                 isOver ? time ?? budget.windowEnd : Timestamp(microseconds: budget.windowEnd.microseconds - 1)
@@ -405,7 +257,7 @@ extension ShardState {
             standings.append(
                 BudgetStanding(
                     account: Array(path(of: account)), terms: terms, used: isOver ? 0 : budget.used,
-                    held: budget.held, windowStart: range.start, windowEnd: range.end, since: budget.since,
+                    held: budget.held, windowStart: range.start, windowEnd: range.end, since: details.since,
                     shard: number))
         }
         standings.sort { $0.terms.name.lexicographicallyPrecedes($1.terms.name) }
@@ -414,7 +266,8 @@ extension ShardState {
 
     func packBudgets(of account: UInt32, into packer: inout BytePacker) {
         forEachBudget(of: account) { budget in
-            let texts = budgetTexts[budget.number] ?? BudgetTexts(name: [], provider: [], model: [])
+            let details =
+                budgetDetails[budget.number] ?? BudgetDetails(name: [], provider: [], model: [], since: 0)
             packer.append(budget.number)
             packer.append(byte: budget.window.rawValue)
             packer.append(byte: budget.metric.rawValue)
@@ -423,8 +276,8 @@ extension ShardState {
             packer.append(UInt64(budget.limit))
             packer.append(UInt64(budget.used))
             packer.append(budget.windowEnd.microseconds)
-            packer.append(budget.since)
-            for text in [texts.name, texts.provider, texts.model] {
+            packer.append(details.since)
+            for text in [details.name, details.provider, details.model] {
                 text.withView { packer.append(prefixed: $0) }
             }
         }
@@ -433,12 +286,12 @@ extension ShardState {
     mutating func restoreBudgets(
         of account: UInt32, from fields: inout ByteUnpacker
     ) throws(UnpackingError) {
-        var rows: [(BudgetRow, BudgetTexts)] = []
+        var rows: [(BudgetRow, BudgetDetails)] = []
         while !fields.isAtEnd {
             var row = BudgetRow.none
             let at = fields.offset
             row.number = try fields.unsigned32()
-            guard row.number > 0, budgetTexts[row.number] == nil,
+            guard row.number > 0, budgetDetails[row.number] == nil,
                 let window = BudgetWindow(rawValue: try fields.byte()),
                 let metric = BudgetMetric(rawValue: try fields.byte())
             else { throw UnpackingError(offset: at) }
@@ -450,18 +303,22 @@ extension ShardState {
             row.limit = try fields.amount()
             row.used = try fields.amount()
             row.windowEnd = try fields.timestamp()
-            row.since = try fields.unsigned()
+            let since = try fields.unsigned()
             let name = try fields.prefixed()
             let provider = try fields.prefixed()
             let model = try fields.prefixed()
             row.provider = keys.name(provider)
             row.model = keys.name(model)
             rows.append(
-                (row, BudgetTexts(name: Array(name), provider: Array(provider), model: Array(model))))
+                (
+                    row,
+                    BudgetDetails(
+                        name: Array(name), provider: Array(provider), model: Array(model), since: since)
+                ))
         }
         // The first stays in the side row, and each of the others goes behind it.
-        for (row, texts) in rows.prefix(1) + rows.dropFirst().reversed() {
-            put(row, texts: texts, of: account)
+        for (row, details) in rows.prefix(1) + rows.dropFirst().reversed() {
+            put(row, details, of: account)
         }
     }
 

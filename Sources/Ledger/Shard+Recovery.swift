@@ -242,7 +242,7 @@ extension ShardState {
             // Budgets look into the record.
             if budgetCount > 0 { _ = try RecordContent.read(entry.content) }
             applyCharge(entry, time: time, eventTime: eventTime)
-            crossedBudgets.removeAll(keepingCapacity: true)
+            forgetCrossedBudgets()
         case .granted:
             let (time, entry) = try fields.grant()
             try check(account: entry.wallet, path: entry.path)
@@ -268,7 +268,7 @@ extension ShardState {
             try check(entry, kind: kind)
             if budgetCount > 0 { _ = try RecordContent.read(entry.charge.content) }
             applyParkedEnd(entry, kind: kind, time: time, eventTime: eventTime)
-            crossedBudgets.removeAll(keepingCapacity: true)
+            forgetCrossedBudgets()
         case .grantedByAct, .transferredIn, .givenBack, .grantVoided, .deducted, .noted:
             try applyAct(kind, fields: &fields)
         case .held:
@@ -289,7 +289,7 @@ extension ShardState {
             try check(account: entry.charge.wallet)
             try check(entry)
             applyOrphaned(entry, time: time)
-            crossedBudgets.removeAll(keepingCapacity: true)
+            forgetCrossedBudgets()
         case .budgetSet:
             let (time, entry) = try fields.budgetSet()
             try check(entry)

@@ -6,7 +6,8 @@
 import Bytes
 import CPlatform
 
-/// The rare parts of an account's state. Amounts are in nanocredits.
+/// The rare parts of an account's state: a cache line that charges use where there are budgets, and one that they do
+/// not. Amounts are in nanocredits.
 struct SideRow: BitwiseCopyable {
     /// The first of the account's budgets, and through `next` the others.
     var budget = BudgetRow.none
@@ -19,6 +20,8 @@ struct SideRow: BitwiseCopyable {
     var expired: Int64 = 0
     var deducted: Int64 = 0
     var voided: Int64 = 0
+    /// Fills the second line, so that every budget stands on one.
+    private let rest: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
 }
 
 /// What was refunded of a charge: never more than it came to.

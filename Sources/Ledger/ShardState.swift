@@ -195,18 +195,17 @@ struct ShardState: ~Copyable, Sendable {
     /// The tiers that accounts of this shard are in.
     var tiers = TierNames()
     var totals = ShardTotals()
-    /// How many budgets there are.
-    var budgetCount = 0
+    /// What only few accounts have. What a charge needs where there are budgets ends with the line that begins here.
+    var sides = Slab<SideRow>()
+    /// How many budgets there are, and how many of them ask for a provider or a model.
+    var budgetCount: UInt32 = 0
+    var filteredBudgets: UInt32 = 0
+    /// There are `crossedBudgets`.
+    var hasCrossedBudgets = false
     /// Some account has had another above it: what is said there applies to it.
     var hasLevels = false
-    /// How far the walk for expired grants has come.
-    var sweep = GrantSweep()
-    /// The sequence of the newest entry that replay has read; 0 before replay.
-    var replayed: UInt64 = 0
     /// The open holds. What they need stands together, see `ShardTable.prefetchHolds`.
     var holds = HoldTable()
-    /// What only few accounts have.
-    var sides = Slab<SideRow>()
     /// What a hold is for; reused.
     var useBytes = BytePacker(capacity: 512)
     /// Open holds over all shards, and those of this one whose lease has ended since the process began.
@@ -217,6 +216,10 @@ struct ShardState: ~Copyable, Sendable {
     var orphanCharges: Int128 = 0
     /// The record of an orphan's charge; reused.
     var orphanContent = BytePacker(capacity: 512)
+    /// How far the walk for expired grants has come.
+    var sweep = GrantSweep()
+    /// The sequence of the newest entry that replay has read; 0 before replay.
+    var replayed: UInt64 = 0
     /// The grants of wallets that have more than one, without the first of each.
     var grants = Slab<GrantRow>()
     var freeGrant = AccountRow.none
@@ -226,12 +229,12 @@ struct ShardState: ~Copyable, Sendable {
     var refundIndex: [UInt64: UInt32] = [:]
     /// The packed filters of grants that have one, by the grant's number.
     var filters: [UInt64: [UInt8]] = [:]
-    /// The budgets of accounts that have more than one, without the first of each; their texts, the last number
-    /// given, and how many of them ask for a provider or a model.
+    /// The budgets of accounts that have more than one, without the first of each; what else is known of all by number,
+    /// and the last number given.
     var budgets = Slab<BudgetRow>()
-    var budgetTexts: [UInt32: BudgetTexts] = [:]
+    var freeBudget = AccountRow.none
+    var budgetDetails: [UInt32: BudgetDetails] = [:]
     var lastBudget: UInt32 = 0
-    var filteredBudgets = 0
     /// Budgets that the charge being applied took above their limit; what is live writes them down.
     var crossedBudgets: [(account: UInt32, budget: BudgetRow)] = []
     /// Makes the hashes of names.
@@ -253,37 +256,6 @@ struct ShardState: ~Copyable, Sendable {
     @inline(__always)
     func find(_ hash: Hash128) -> UInt32? {
         index.find(hash) { accounts[$0].hash == hash }
-    }
-
-    /// Asks for the account above one whose row has come, and for its own budgets. The number may have been guessed.
-    func prefetchLevel(_ number: UInt32) {
-        guard number < accounts.count else { return }
-        let parent = accounts[number].parent
-        if parent != AccountRow.none {
-            unsafe tollgate_prefetch(UnsafeRawPointer(accounts.address(of: parent)))
-        }
-        prefetchSide(of: number)
-    }
-
-    /// Asks for what the rows that `prefetchLevel` asked for lead to.
-    func prefetchNextLevel(_ number: UInt32) {
-        guard number < accounts.count else { return }
-        if budgetCount > 0, case let side = accounts[number].side, side != AccountRow.none {
-            let next = sides[side].budget.next
-            if next != AccountRow.none {
-                unsafe tollgate_prefetch(UnsafeRawPointer(budgets.address(of: next)))
-            }
-        }
-        let parent = accounts[number].parent
-        if parent != AccountRow.none { prefetchLevel(parent) }
-    }
-
-    @inline(__always)
-    private func prefetchSide(of number: UInt32) {
-        guard budgetCount > 0, case let side = accounts[number].side, side != AccountRow.none else { return }
-        let row = unsafe UnsafeRawPointer(sides.address(of: side))
-        unsafe tollgate_prefetch(row)
-        unsafe tollgate_prefetch(row + 64)
     }
 
     func path(of number: UInt32) -> ByteView {

@@ -13,6 +13,7 @@ struct Shard: ~Copyable {
     let state: Mutex<ShardState>
     /// Behind the state: the lines in front are those that every charge needs.
     let holds = HoldPlaces()
+    let levels = LevelPlaces()
 }
 
 /// Where a shard's next charge will write, for prefetching by somebody who does not hold the lock. A store that has to wait
@@ -113,7 +114,7 @@ struct HoldPlaces: ~Copyable {
 /// All shards of a ledger, in one block.
 @safe
 final class ShardTable: @unchecked Sendable {
-    private let rows: UnsafeMutablePointer<Shard>
+    private let block: UnsafeMutableRawPointer
     let count: Int
     /// One less than `count` where that is a power of two, which spares a division; else 0.
     private let mask: UInt64
@@ -122,11 +123,10 @@ final class ShardTable: @unchecked Sendable {
         self.count = count
         mask = count & (count - 1) == 0 ? UInt64(count - 1) : 0
         let openHolds = OpenHoldCount()
-        let bytes = UnsafeMutableRawPointer.allocate(
-            byteCount: count * MemoryLayout<Shard>.stride, alignment: 64)
-        unsafe rows = bytes.bindMemory(to: Shard.self, capacity: count)
+        unsafe block = UnsafeMutableRawPointer.allocate(byteCount: count * Self.shardBytes, alignment: 64)
         for number in 0..<count {
-            unsafe (rows + number).initialize(
+            unsafe (block + number * Self.shardBytes).initializeMemory(
+                as: Shard.self,
                 to: Shard(
                     state: Mutex(
                         ShardState(number: number, idsMax: idsMax, keys: keys, openHolds: openHolds))))
@@ -134,8 +134,17 @@ final class ShardTable: @unchecked Sendable {
     }
 
     deinit {
-        unsafe rows.deinitialize(count: count)
-        unsafe UnsafeMutableRawPointer(rows).deallocate()
+        for number in 0..<count { unsafe row(number).deinitialize(count: 1) }
+        unsafe block.deallocate()
+    }
+
+    /// From one shard to the next: whole cache lines.
+    private static var shardBytes: Int { (MemoryLayout<Shard>.stride + 63) & ~63 }
+
+    @inline(__always)
+    private func row(_ number: Int) -> UnsafeMutablePointer<Shard> {
+        precondition(number >= 0 && number < count)
+        return unsafe (block + number * Self.shardBytes).assumingMemoryBound(to: Shard.self)
     }
 
     var indices: Range<Int> { 0..<count }
@@ -153,10 +162,7 @@ final class ShardTable: @unchecked Sendable {
     }
 
     subscript(number: Int) -> Shard {
-        @inline(__always) unsafeAddress {
-            precondition(number >= 0 && number < count)
-            return unsafe UnsafePointer(rows + number)
-        }
+        @inline(__always) unsafeAddress { unsafe UnsafePointer(row(number)) }
     }
 
     /// The lines of a shard that finding an account needs. Those behind them are near, and to ask for them costs more than
@@ -176,8 +182,7 @@ final class ShardTable: @unchecked Sendable {
 
     @inline(__always)
     private func prefetch(_ number: Int, _ bytes: Range<Int>) {
-        precondition(number >= 0 && number < count)
-        let start = unsafe UnsafeRawPointer(rows + number)
+        let start = unsafe UnsafeRawPointer(row(number))
         var offset = bytes.lowerBound
         while offset < bytes.upperBound {
             unsafe tollgate_prefetch_write(start + offset)

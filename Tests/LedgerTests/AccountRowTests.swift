@@ -7,8 +7,20 @@ import Testing
 
 @Suite("the row of an account")
 struct AccountRowTests {
-    @Test("it is two cache lines")
-    func layout() { #expect(MemoryLayout<AccountRow>.stride == 2 * 64) }
+    @Test("it is two cache lines; so is what only few accounts have, and a budget is one")
+    func layout() {
+        #expect(MemoryLayout<AccountRow>.stride == 2 * 64)
+        #expect(MemoryLayout<SideRow>.stride == 2 * 64)
+        #expect(MemoryLayout<BudgetRow>.stride == 64 && MemoryLayout<SideRow>.offset(of: \.budget) == 0)
+    }
+
+    @Test("who looks at a row without its lock finds the fields where it looks")
+    func places() {
+        func place(_ field: (word: Int, shift: Int)) -> Int { field.word + field.shift / 8 }
+        #expect(MemoryLayout<AccountRow>.offset(of: \.parent) == place(LevelPlaces.Field.parent))
+        #expect(MemoryLayout<AccountRow>.offset(of: \.side) == place(LevelPlaces.Field.side))
+        #expect(MemoryLayout<BudgetRow>.offset(of: \.next) == place(LevelPlaces.Field.nextBudget))
+    }
 
     @Test("each flag is its own, and leaves the status as it is")
     func flags() {

@@ -101,6 +101,25 @@ struct BudgetTests {
         #expect(try house.budgets().first?.used == 500)
     }
 
+    @Test("the place of a budget that was taken away is used again, whichever it was", arguments: 0..<4)
+    func places(removed: Int) throws {
+        let house = try house()
+        for round in 0..<50 {
+            for name in ["a", "b", "c", "d"] {
+                try house.budget("\(name)\(round)", .day, .requests, limit: 9)
+            }
+            _ = house.report(Call("r\(round)"))
+            let names = ["a", "b", "c", "d"].map { "\($0)\(round)" }
+            #expect(try house.budgets().map { String(decoding: $0.terms.name, as: UTF8.self) } == names)
+            #expect(try house.budgets().map(\.used) == [1, 1, 1, 1])
+            try house.removeBudget(names[removed])
+            for name in names where name != names[removed] { try house.removeBudget(name) }
+            #expect(try house.budgets().isEmpty)
+        }
+        let shards = house.ledger.shards
+        #expect(shards.indices.reduce(0) { $0 + shards[$1].state.withLock { $0.budgets.count } } == 3)
+    }
+
     @Test("a hold of no cost passes a budget on cost, and counts for one on requests")
     func free() throws {
         let house = try house()

@@ -126,6 +126,28 @@ struct LoadPartsTests {
         }
     }
 
+    @Test("accounts stand one above another, and records are for the last", arguments: 1...8)
+    func levels(count: Int) throws {
+        var plan = WorkloadPlan()
+        plan.levels = count
+        let workload = Workload(plan)
+        let names = (1...count).map { workload.accountName(6, level: $0) }
+        #expect(names.last == workload.accountName(6))
+        #expect(names.last?.hasPrefix("load-7") == true && names.last?.hasSuffix("/user") == true)
+        for (above, below) in zip(names, names.dropFirst()) {
+            #expect(below.hasPrefix(above + "/"))
+            #expect(below.dropFirst(above.count + 1).contains("/") == false)
+        }
+        let writer = FrameWriter(workload: workload, batchSize: 1)
+        let queue = ByteQueue(capacity: 16)
+        writer.append(slot: 0, count: 1, to: queue) { _ in
+            (3, workload.item(3), PackedTime(microseconds: 1_764_000_000_000_000), .none)
+        }
+        var record = UsageRecord()
+        _ = try FrameDecoder().decode(queue.view[5..<queue.view.count], into: &record)
+        #expect(record.account.text == workload.accountName(workload.item(3).account))
+    }
+
     @Test("patched holds and settlements decode to what was drawn")
     func holdFrames() throws {
         var plan = WorkloadPlan()
