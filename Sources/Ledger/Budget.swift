@@ -95,6 +95,15 @@ public enum BudgetMetric: UInt8, Hashable, Sendable, CaseIterable, BitwiseCopyab
         case .requests: "requests"
         }
     }
+
+    /// What a refusal by a budget names.
+    var field: RecordField {
+        switch self {
+        case .cost: .costBudget
+        case .tokens: .tokenBudget
+        case .requests: .requestBudget
+        }
+    }
 }
 
 /// The bounds of budgets.

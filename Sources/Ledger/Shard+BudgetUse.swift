@@ -159,7 +159,7 @@ extension ShardState {
                 let end = budget.used(at: time) == 0 && budget.windowEnd <= time ? time : budget.windowEnd
                 let wait = budget.window == .total ? 0 : (end.microseconds - time.microseconds) / 1_000 + 1
                 fault = Refusal(
-                    .budgetExceeded, field: budget.metric == .cost ? .costBudget : .budget,
+                    .budgetExceeded, field: budget.metric.field,
                     found: budget.limit, expected: wait)
             }
             current = accounts[current].parent

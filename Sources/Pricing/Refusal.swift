@@ -83,7 +83,8 @@ public enum RecordField: UInt8, Hashable, Sendable, CaseIterable {
     case eventTime, usageSource, outcome, onInsufficient
     case requestedProvider, requestedModel, requestedServiceTier
     case holdID, quoteToken, providerReportedCost, tags
-    case amount, lease, policy, orphanPolicy, reason, budget, costBudget, call, records
+    case amount, lease, policy, orphanPolicy, reason, budget, costBudget, tokenBudget, requestBudget, call,
+        records
 
     /// The name in the contract.
     public var name: StaticString {
@@ -127,7 +128,7 @@ public enum RecordField: UInt8, Hashable, Sendable, CaseIterable {
         case .policy: "policy"
         case .orphanPolicy: "orphan_policy"
         case .reason: "reason"
-        case .budget, .costBudget: "budget"
+        case .budget, .costBudget, .tokenBudget, .requestBudget: "budget"
         case .call: "call"
         case .records: "records"
         }

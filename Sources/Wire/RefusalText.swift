@@ -96,19 +96,26 @@ extension Refusal {
             text.append(" are available: grant credits, or ask for less")
         case .budgetExceeded:
             text.append("this would go above a hard budget of ")
-            if field == .costBudget {
+            switch field {
+            case .costBudget:
                 text.append(credits: found)
                 text.append(" credits")
-            } else {
+            case .tokenBudget:
                 text.append(decimal: found)
+                text.append(" tokens")
+            case .requestBudget:
+                text.append(decimal: found)
+                text.append(" requests")
+            default: text.append(decimal: found)
             }
-            guard expected > 0 else {
+            if expected > 0 {
+                text.append(" for its window: it opens again in ")
+                text.append(waitingMilliseconds: expected)
+                text.append(", or raise the budget")
+            } else {
                 text.append(", which does not begin again: raise the budget")
-                break
             }
-            text.append(" for its window: it opens again in ")
-            text.append(waitingMilliseconds: expected)
-            text.append(", or raise the budget")
+            text.append("; the account's budgets, with those above it, say which it is")
         case .rateLimited:
             text.append("more calls than the limit of ")
             text.append(decimal: found)

@@ -130,7 +130,8 @@ struct BudgetTests {
         #expect(house.hold(order).receipt?.amount == 0)
         try house.budget("calls", .hour, .requests, limit: 1)
         order.id = "h2"
-        #expect(house.hold(order).refusal?.reason == .budgetExceeded)
+        let refusal = house.hold(order).refusal
+        #expect(refusal?.reason == .budgetExceeded && refusal?.field == .requestBudget)
     }
 
     @Test("CLIP holds what a budget on cost leaves; tokens do not shrink")
@@ -143,7 +144,8 @@ struct BudgetTests {
         try house.budget("tokens", .day, .tokens, limit: 10)
         var order = HoldOrder("h3", policy: .clip)
         order.input = 11
-        #expect(house.hold(order).refusal?.reason == .budgetExceeded)
+        let refusal = house.hold(order).refusal
+        #expect(refusal?.reason == .budgetExceeded && refusal?.field == .tokenBudget)
         order.input = 10
         #expect(house.hold(order).receipt != nil)
     }

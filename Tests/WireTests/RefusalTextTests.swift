@@ -52,6 +52,18 @@ struct RefusalTextTests {
         #expect(
             Refusal(.invalidArgument, field: .requestID, found: 0, expected: 128).message
                 == "request_id is missing: give 1 to 128 bytes")
+        let which = "; the account's budgets, with those above it, say which it is"
+        #expect(
+            Refusal(.budgetExceeded, field: .costBudget, found: 25_000_000_000, expected: 7_200_000).message
+                == "this would go above a hard budget of 25 credits for its window: it opens again in 2 h, or raise"
+                + " the budget" + which)
+        #expect(
+            Refusal(.budgetExceeded, field: .tokenBudget, found: 1_000).message
+                == "this would go above a hard budget of 1000 tokens, which does not begin again: raise the budget"
+                + which)
+        #expect(
+            Refusal(.budgetExceeded, field: .requestBudget, found: 9, expected: 1_000).message.contains(
+                " of 9 requests for its window"))
         #expect(
             Refusal(.invalidUsage, field: .cacheReadTokens, found: 10, expected: 5).message.hasPrefix(
                 "cache_read_tokens is 10, more than the whole it is part of, 5"))
