@@ -4,9 +4,10 @@
 // and waits for the receipt before it forgets the request; so a record has a fresh request id, counts
 // of tokens that vary, and one of 100 000 accounts, and the load is as many records as there are
 // receipts to wait for. Accounts are `load-<n>/user`: the first segment chooses the gateway's shard, so
-// the load spreads over all of them; `--levels` puts accounts above them, and `--budgets` budgets on each of these. And `--distribution zipfian` or `--hot-accounts` gathers it again as
-// real customers do. Retries happen, so `--duplicate-percent` repeats answered ids, which must get
-// their first outcome. Token counts come from a formula or, with `--trace`, from real requests.
+// the load spreads over all of them, and `--distribution zipfian` or `--hot-accounts` gathers it again as
+// real customers do. `--levels` puts accounts above them, as organisations and teams stand above users, and
+// `--budgets` gives each of them a budget. Retries happen, so `--duplicate-percent` repeats answered ids, which
+// must get their first outcome. Token counts come from a formula or, with `--trace`, from real requests.
 //
 // Without `--rate` the loop is closed and finds the highest rate; with it the loop is open and measures
 // latency from the moment a record was meant to be sent. With `--validate` the charges in the

@@ -114,10 +114,9 @@ extension ShardState {
     private mutating func put(_ row: BudgetRow, _ details: BudgetDetails, of account: UInt32) {
         let side = makeSide(of: account)
         lastBudget = max(lastBudget, row.number)
-        let since = budgetDetails[row.number]?.since ?? details.since
-        budgetDetails[row.number] = details
+        let known = budgetDetails[row.number]
+        var details = details
         var isKnown = false
-        var goesOn = false
         var wasFiltered = false
         changeBudgets(of: account) { old in
             guard old.number == row.number else { return }
@@ -128,14 +127,14 @@ extension ShardState {
                 old.provider == row.provider, old.model == row.model
             {
                 (new.used, new.windowEnd) = (old.used, old.windowEnd)
-                goesOn = true
+                details.since = known?.since ?? details.since
             }
             wasFiltered = old.isFiltered
             old = new
         }
         if wasFiltered { filteredBudgets -= 1 }
         if row.isFiltered { filteredBudgets += 1 }
-        if goesOn { budgetDetails[row.number]?.since = since }
+        budgetDetails[row.number] = details
         if isKnown { return }
         budgetCount += 1
         if sides[side].budget.isNone {
