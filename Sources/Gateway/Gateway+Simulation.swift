@@ -64,8 +64,18 @@ public final class SimulationJob: Sendable {
     public let number: Int
     private let current = Mutex(State.running(done: 0, total: 0))
     private let isStopped = Atomic<Bool>(false)
+    private let worker = Mutex<WorkerThread?>(nil)
 
     init(number: Int) { self.number = number }
+
+    /// Starts the thread that replays.
+    func start(_ body: @escaping @Sendable () -> Void) throws(FileError) {
+        let thread = try WorkerThread(name: "simulation", urgency: .last, body: body)
+        worker.withLock { $0 = thread }
+    }
+
+    /// The thread that replays or has replayed; it may run on for a moment after the job has ended.
+    var thread: WorkerThread? { worker.withLock { $0 } }
 
     public var state: State { current.withLock { $0 } }
 
@@ -120,20 +130,24 @@ extension Gateway {
         let request = SimulationRequest(
             book: try whatIf(draft), repricesBase: draft.hasPrices, since: since, until: until,
             accountsMax: accountsMax)
-        let job = try simulations.jobs.withLock { jobs throws(AdministrationError) in
+        return try simulations.jobs.withLock { jobs throws(AdministrationError) in
             if jobs.jobs.contains(where: \.isRunning) { throw .busy("a simulation") }
             jobs.count += 1
             let job = SimulationJob(number: jobs.count)
             jobs.jobs.append(job)
             jobs.jobs.removeFirst(max(0, jobs.jobs.count - SimulationJobs.keptMax))
+            // Under the lock, so that a stop, which drains first, finds every thread there is.
+            guard !isStopping else {
+                job.end(.stopped)
+                return job
+            }
+            do throws(FileError) {
+                try job.start { [self] in run(job, request) }
+            } catch {
+                job.end(.failed("\(error)"))
+            }
             return job
         }
-        do throws(FileError) {
-            _ = try WorkerThread(name: "simulation", urgency: .last) { [self] in run(job, request) }
-        } catch {
-            job.end(.failed("\(error)"))
-        }
-        return job
     }
 
     private func run(_ job: SimulationJob, _ request: SimulationRequest) {
@@ -160,8 +174,10 @@ extension Gateway {
     /// The jobs that are remembered, oldest first.
     public var simulationJobs: [SimulationJob] { simulations.jobs.withLock { $0.jobs } }
 
-    /// Ends what runs, before the files are closed.
-    func stopSimulations() {
-        for job in simulationJobs { job.stop() }
+    /// Tells what runs to end. Returns the threads to be joined before the files are closed.
+    func stopSimulations() -> [WorkerThread] {
+        let jobs = simulationJobs
+        for job in jobs { job.stop() }
+        return jobs.compactMap(\.thread)
     }
 }

@@ -190,7 +190,10 @@ public final class Gateway: Sendable {
     public var malformedFrames: Int { malformed.load(ordering: .relaxed) }
 
     /// Whether calls may be served: true from recovery to drain.
-    public var isReady: Bool { !isDraining.load(ordering: .relaxed) && journal.admission == .open }
+    public var isReady: Bool { !isStopping && journal.admission == .open }
+
+    /// A stop has begun, or is about to.
+    var isStopping: Bool { isDraining.load(ordering: .relaxed) }
 
     /// Says that the gateway is about to stop, so that readiness turns false first.
     public func beginDrain() { isDraining.store(true, ordering: .relaxed) }
@@ -201,18 +204,19 @@ public final class Gateway: Sendable {
         if cycle > durableCycle { await feed.durability.wait(for: cycle) }
     }
 
-    /// Stops: everything staged is made durable, a last checkpoint is taken, the files are closed.
+    /// Stops: everything staged is made durable, a last checkpoint is taken, every thread has ended. The files are
+    /// closed when the gateway is released.
     public func stop() async { await stop(isClean: true) }
 
     /// Stops; when it is not clean, history and checkpoint are left behind the journal, as a crash leaves them.
     func stop(isClean: Bool) async {
         beginDrain()
-        stopSimulations()
+        let simulations = stopSimulations()
         let running = workers.withLock { workers in
             defer { workers = nil }
             return workers
         }
-        if let running { await running.stop(isClean: isClean) }
+        if let running { await running.stop(isClean: isClean, joining: simulations) }
         feed.durability.removeListeners()
         lock.release()
     }

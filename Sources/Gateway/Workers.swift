@@ -168,19 +168,22 @@ final class Workers: Sendable {
 
     /// Ends the threads: the history catches up for some seconds, a last checkpoint is taken. Neither when it
     /// is not clean: history and checkpoint stay where they are, as a crash leaves them.
-    func stop(isClean: Bool = true) async {
+    ///
+    /// - Parameter others: threads that use the files as well and have been told to end.
+    func stop(isClean: Bool = true, joining others: [WorkerThread] = []) async {
         if !isClean { isAbandoned.store(true, ordering: .sequentiallyConsistent) }
         gateway.journal.stop()
         isStopping.store(true, ordering: .sequentiallyConsistent)
         lookups.stop()
         setHistoryLast(false)
+        for thread in others { thread.setLast(false) }
         historyWakeup.signal()
         checkpointWakeup.signal()
         sweeperWakeup.signal()
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             let running = threads.withLock { threads in
                 defer { threads = [] }
-                return threads
+                return threads + others
             }
             do {
                 _ = try WorkerThread(name: "stop", urgency: .normal) {

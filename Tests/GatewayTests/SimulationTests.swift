@@ -148,4 +148,28 @@ struct SimulationTests {
         #expect(gateway.simulationJobs.isEmpty)
         await gateway.stop()
     }
+
+    @Test("after a stop nothing holds the gateway's files, however far a simulation had come")
+    func stops() async throws {
+        for waitsForEnd in [true, false, true, false] {
+            let directory = try TemporaryDirectory()
+            var gateway: Gateway? = try openGateway(directory)
+            weak let left = gateway
+            if let gateway {
+                await openAccount(gateway)
+                _ = try await report((0..<200).map { TestReport(id: "r-\($0)") }, to: gateway)
+                try await gateway.waitForHistory()
+                let job = try gateway.simulate(WhatIfDraft())
+                while waitsForEnd, job.isRunning { await Task.yield() }
+                await gateway.stop()
+                #expect(!job.isRunning)
+                guard case .stopped = try gateway.simulate(WhatIfDraft()).state else {
+                    Issue.record("a simulation began after the stop")
+                    return
+                }
+            }
+            gateway = nil
+            #expect(left == nil)
+        }
+    }
 }
