@@ -98,7 +98,7 @@ let package = Package(
         .target(name: "Journal", dependencies: ["Platform", "COpenSSL"], swiftSettings: settings),
         .target(
             name: "Store",
-            dependencies: ["Platform", "Bytes", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: ["Platform", "Bytes", "CPlatform", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: settings),
 
         // Rules: no I/O, no clock, no randomness.

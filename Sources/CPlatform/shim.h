@@ -112,6 +112,12 @@ static inline int tollgate_fallocate(int descriptor, int64_t offset, int64_t byt
     return (int)syscall(SYS_fallocate, descriptor, 0, offset, bytes);
 }
 
+/// sync_file_range(2) of the whole file with SYNC_FILE_RANGE_WRITE: what is dirty begins to be written to the disk, and
+/// nothing is waited for. The syscall, since the declaration needs _GNU_SOURCE.
+static inline int tollgate_begin_write_out(int descriptor) {
+    return (int)syscall(SYS_sync_file_range, descriptor, (int64_t)0, (int64_t)0, 2);
+}
+
 /// Raises the limit of open files (RLIMIT_NOFILE, getrlimit(2)) as far as the process may; returns it, or -1.
 static inline int64_t tollgate_raise_open_files(void) {
     struct rlimit limit;

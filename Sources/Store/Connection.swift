@@ -19,6 +19,7 @@ struct Schema: Sendable {
 enum Connection {
     /// The settings of every connection to `schema.file`.
     static func configuration(_ schema: Schema) -> Configuration {
+        SteadyWrites.begin()
         var configuration = Configuration()
         configuration.label = schema.file.rawValue
         configuration.foreignKeysEnabled = true

@@ -65,6 +65,8 @@ public enum StoreLimits {
     public static let historyWALBytes = 64 << 20
     /// Beyond this many, writers wait for readers so that the WAL can start again.
     public static let historyWALBytesMax = 512 << 20
+    /// Bytes of pages after which they begin to be written to the disk, without waiting for the sync.
+    public static let writeOutBytes = 1 << 20
     /// Rows that one zone of the history's time map covers.
     public static let zoneRows = 8_192
     /// Numbers of rollups' names kept in memory, about 50 bytes each.
