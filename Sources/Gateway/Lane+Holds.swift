@@ -135,7 +135,7 @@ extension Lane {
         _ id: ByteView, account: ByteView, leaseMilliseconds: Int64, amount: Int64?,
         history: HistoryAnswer = .notAsked
     ) -> HoldDecision {
-        onHold(id, account: account) { lane, keys in
+        onHold(id, account: account, history) { lane, keys in
             lane.ledger.extend(
                 keys, leaseMilliseconds: leaseMilliseconds, amount: amount, now: lane.now, history: history,
                 mark: &lane.mark)
@@ -149,13 +149,14 @@ extension Lane {
     public mutating func void(
         _ id: ByteView, account: ByteView, reason: ByteView, history: HistoryAnswer = .notAsked
     ) -> HoldDecision {
-        onHold(id, account: account) { lane, keys in
+        onHold(id, account: account, history) { lane, keys in
             lane.ledger.void(keys, reason: reason, now: lane.now, history: history, mark: &lane.mark)
         }
     }
 
     private mutating func onHold(
-        _ id: ByteView, account: ByteView, _ body: (inout Lane, HoldKeys) -> HoldDecision
+        _ id: ByteView, account: ByteView, _ history: HistoryAnswer,
+        _ body: (inout Lane, HoldKeys) -> HoldDecision
     ) -> HoldDecision {
         let holdKeys: HoldKeys
         do throws(AccountPath.Fault) {
@@ -165,8 +166,10 @@ extension Lane {
         }
         if let closed = gateway.admissionFault() { return refused(closed) }
         let decision = body(&self, holdKeys)
-        if case .refused(let refusal) = decision { return refused(refusal) }
-        return decision
+        guard case .refused(let refusal) = decision else { return decision }
+        // Set aside until history has answered: what is answered in the end is counted.
+        if case .notAsked = history, decision.isUnknownHold { return decision }
+        return refused(refusal)
     }
 
     private mutating func refused(_ refusal: Refusal) -> HoldDecision {

@@ -212,8 +212,10 @@ struct HoldEndTests {
             ("settled", Pricing.Reason.holdAlreadySettled), ("orphan voided", .holdExpired),
             ("never", .holdNotFound),
         ] {
+            let counted = gateway.figures().reports.refusals(for: expected)
             let voided = await gateway.voidHold(Array(id.utf8), account: account, reason: [])
             #expect(reason(voided) == expected, "\(id)")
+            #expect(gateway.figures().reports.refusals(for: expected) == counted + 1, "counted once: \(id)")
             let extended = await gateway.extendHold(
                 Array(id.utf8), account: account, leaseMilliseconds: 0, amount: nil)
             #expect(reason(extended) == expected, "\(id)")
