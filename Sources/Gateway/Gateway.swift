@@ -142,6 +142,9 @@ public final class Gateway: Sendable {
     /// Set while history is so far behind that the journal's bound is reached.
     let isOverloaded = Atomic<Bool>(false)
 
+    /// Set while it was said that the history is nearly as far behind as ids can be remembered.
+    let isShortOfIDs = Atomic<Bool>(false)
+
     /// Hands what a mark saw to the journal, and returns the cycle that makes it durable: at most
     /// `durableCycle` when nothing is to be waited for. See `AnswerMark` for why this is enough.
     func settle(_ mark: AnswerMark) -> UInt64 {

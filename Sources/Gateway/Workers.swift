@@ -231,5 +231,24 @@ extension Gateway {
                     ? "history is \(journal.durableLSN - history.position.lsn) entries behind: reports are refused"
                     : "history has caught up: reports are taken again")
         }
+        noteIDsLeft()
+    }
+
+    /// Says so before the ids that the history does not hold yet are as many as memory may hold, for reports are refused
+    /// then. Organisations fill their shards unevenly, so it is said at three quarters.
+    private func noteIDsLeft() {
+        let lag = Int(clamping: historyLag)
+        let isShort = isShortOfIDs.load(ordering: .relaxed)
+        if !isShort, lag > settings.idsMax / 2 * 3 {
+            isShortOfIDs.store(true, ordering: .relaxed)
+            logger.warning(
+                """
+                history is \(lag) entries behind: beyond \(2 * settings.idsMax), twice ledger.ids_max, reports are \
+                refused as OVERLOADED until it has caught up; for an organisation with more than its share, before that
+                """)
+        } else if isShort, lag < settings.idsMax {
+            isShortOfIDs.store(false, ordering: .relaxed)
+            logger.info("history has caught up: it is \(lag) entries behind")
+        }
     }
 }
