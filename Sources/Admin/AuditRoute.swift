@@ -15,7 +15,7 @@ extension AdminDesk {
         TransactionKind.voided,
         TransactionKind.noted, TransactionKind.forfeited, TransactionKind.transferredOut,
         TransactionKind.transferredIn, TransactionKind.accountOpened, TransactionKind.accountChanged,
-        TransactionKind.accountMoved,
+        TransactionKind.accountMoved, TransactionKind.budgetSet, TransactionKind.budgetRemoved,
     ]
     /// Rows that one question looks at for an actor's.
     private static let auditRowsMax = 20_000
@@ -70,12 +70,12 @@ extension AdminDesk {
         var object: JSONObject = [
             "at": .instant(row.recordedAt), "by": row.detail("by").map { .string($0) } ?? .null,
             "act": .string(row.kind), "user_id": .string(row.account), "amount": .credits(row.amount),
-            "balance_before": all["balance_before"] ?? .null, "balance_after": .credits(row.balanceAfter),
+            "balance_before": all["balance_before"] ?? .null, "balance_after": all["balance_after"] ?? .null,
             "reason": row.detail("reason").map { .string($0) } ?? .null, "source": .word(row.source),
         ]
         for key in [
-            "request_id", "grant_id", "from", "to", "status", "tier", "idempotency_key", "metadata",
-            "sequence",
+            "request_id", "grant_id", "budget", "window", "metric", "limit", "hard", "from", "to", "status",
+            "tier", "idempotency_key", "metadata", "sequence",
         ] {
             if let value = all[key], value != .null { object[key] = value }
         }

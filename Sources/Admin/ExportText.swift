@@ -210,7 +210,7 @@ extension CreditRow {
     fileprivate var exportCells: [ExportCell] {
         [
             .plain("\(id)"), .text(account), .instant(recordedAt), .plain(kind), .credits(Int128(amount)),
-            .credits(Int128(balanceAfter)), .word(source), .word(reference.text),
+            knownBalance.map { .credits(Int128($0)) } ?? .none, .word(source), .word(reference.text),
             .word(detail("reason") ?? ""),
             .word(detail("by") ?? ""), grantID.map { .plain("\($0)") } ?? .none,
             expiresAt.map { .instant($0) } ?? .none, .word(idempotencyKey.text), .plain("\(sequence)"),

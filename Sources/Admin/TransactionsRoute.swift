@@ -213,15 +213,19 @@ extension CreditRow {
         return text
     }
 
+    /// The balance afterwards; nil of an act that moves no credit.
+    var knownBalance: Int64? { TransactionKind.moving.contains(kind) ? balanceAfter : nil }
+
     var json: JSONObject {
         let details = parsedDetails
         var object: JSONObject = [
             "id": .wide(id), "user_id": .string(account), "wallet": .string(wallet),
             "transaction_type": .string(kind), "amount": .credits(amount),
-            "balance_after": .credits(balanceAfter), "provider": .null, "model": .null,
+            "balance_after": knownBalance.map { .credits($0) } ?? .null, "provider": .null, "model": .null,
             "source": .word(source), "metadata": details["metadata"] ?? [:], "cost_breakdown": .null,
         ]
-        object["balance_before"] = .credits(balanceAfter.subtractingReportingOverflow(amount).partialValue)
+        object["balance_before"] =
+            knownBalance.map { .credits($0.subtractingReportingOverflow(amount).partialValue) } ?? .null
         for (name, value) in details.members.map({ ($0.key, $0.value) })
         where name != "metadata" && name != "digest" {
             object[name] = value

@@ -71,7 +71,9 @@ enum HistoryReader {
         row.extra = statement.bytes(46)
         row.holdKey = HoldEnds.key(statement, 47)
         guard Int64(row.check(id: id)) == statement.integer(44) else {
-            throw damaged("usage_rows", id, row.account.text, "its checksum does not fit")
+            throw damaged(
+                "usage_rows", id, row.account.text,
+                "its checksum does not fit; it calls itself the outcome of request \(row.requestID.text)")
         }
         return (id, row)
     }
@@ -122,7 +124,9 @@ enum HistoryReader {
         row.holdKey = HoldEnds.key(statement, 16)
         row.wallet = statement.bytes(18)
         guard Int64(row.check(id: id)) == statement.integer(14) else {
-            throw damaged("credit_rows", id, row.account.text, "its checksum does not fit")
+            throw damaged(
+                "credit_rows", id, row.account.text,
+                "its checksum does not fit; it calls itself \(row.kind.text) of entry \(row.sequence)")
         }
         return (id, row)
     }

@@ -56,6 +56,13 @@ struct BudgetRouteTests {
             served.clock.advance(days: 1)
             #expect(try await hold(served, "h-3", "100").status == 200)
             #expect(try await remove(served, "daily").at("removed") == true)
+            let acts = try await served.get(
+                "/api/v1/credits/audit?account=acme&type=budget_set,budget_removed")
+            for act in ["0", "1"] {
+                #expect(try acts.at("acts", act, "budget") == "daily" && acts.at("acts", act, "by") == "ada")
+                #expect(try acts.at("acts", act, "balance_after") == .null, "\(acts.text)")
+            }
+            #expect(try acts.at("acts", "1", "limit") == "100")
             #expect(try await served.get("/api/v1/budgets?account=acme").at("budgets", "0") == .null)
         }
     }

@@ -194,6 +194,11 @@ struct CreditTests {
             #expect(try all.at("limit") == 50)
             #expect(try all.at("next_cursor") == .null)
             #expect(try all.at("history_lag") == 0)
+            let opening = "5"
+            #expect(try all.at("transactions", opening, "amount") == "0.00")
+            #expect(
+                try all.at("transactions", opening, "balance_after") == .null
+                    && all.at("transactions", opening, "balance_before") == .null, "it moves no credit")
             let charge = "1"
             #expect(try all.at("transactions", charge, "user_id") == "acme")
             #expect(try all.at("transactions", charge, "amount") == "-48.00")

@@ -65,17 +65,34 @@ struct CreditsAudit: AsyncParsableCommand {
             ], indent: "")
         for row in try answer.field("acts").array() {
             let isMove = try row.shown("act") == "account_moved"
-            let why = try (isMove ? "from \(row.shown("from")): " : "") + row.shown("reason")
-            table.add([
-                try row.shown("at"), try row.shown("by"), try row.shown("act"), try row.shown("user_id"),
-                try row.credits("amount"), try row.credits("balance_before"),
-                try row.credits("balance_after"), why,
-            ])
+            var why = try (isMove ? "from \(row.shown("from")): " : "") + row.shown("reason")
+            if try row.optional("budget") != nil {
+                why = try Self.budget(row) + (why == "-" ? "" : ": \(why)")
+            }
+            let sums =
+                try row.optional("balance_after") == nil
+                ? ["-", "-", "-"]
+                : ["amount", "balance_before", "balance_after"].map { key throws(JSONError) in
+                    try row.credits(key)
+                }
+            table.add(
+                [
+                    try row.shown("at"), try row.shown("by"), try row.shown("act"), try row.shown("user_id"),
+                ] + sums + [why])
         }
         var lines = [table.isEmpty ? "no acts" : table.text]
         if try answer.optional("next_cursor") != nil {
             lines.append("more: --cursor \(try answer.shown("next_cursor"))")
         }
         return lines.joined(separator: "\n")
+    }
+
+    /// A budget's name, and the limit it was given.
+    private static func budget(_ row: JSONNode) throws(JSONError) -> String {
+        guard try row.optional("limit") != nil else { return try row.shown("budget") }
+        let isHard = try row.optional("hard")?.bool() ?? false
+        return try
+            "\(row.shown("budget")), \(row.shown("limit")) \(row.shown("metric")) per \(row.shown("window"))"
+            + (isHard ? ", hard" : "")
     }
 }

@@ -91,9 +91,11 @@ struct Transactions: AsyncParsableCommand {
             if try row.optional("corrects_orphan")?.bool() ?? false {
                 reference += " · after the lease of its hold was charged"
             }
+            let moves = try row.optional("balance_after") != nil
             table.add([
                 try row.shown("created_at"), try row.shown("user_id"), try row.shown("transaction_type"),
-                try row.credits("amount"), try row.credits("balance_after"), reference,
+                moves ? try row.credits("amount") : "-", moves ? try row.credits("balance_after") : "-",
+                reference,
             ])
         }
         var lines = [table.isEmpty ? "no transactions" : table.text]
@@ -107,12 +109,13 @@ struct Transactions: AsyncParsableCommand {
 }
 
 extension Transactions {
-    /// What an act was for: its source, the request it is about, who and why.
+    /// What an act was for: its source, the request or the budget it is about, who and why.
     static func act(_ row: JSONNode) throws(JSONError) -> String {
         var words: [String] = []
-        for key in ["source", "request_id", "hold_id", "from", "to", "by"] where try row.optional(key) != nil
-        {
-            words.append((["from", "to", "by"].contains(key) ? "\(key) " : "") + (try row.shown(key)))
+        for key in ["source", "request_id", "hold_id", "budget", "tier", "status", "from", "to", "by"] {
+            let value = try row.shown(key)
+            guard value != "-", !value.isEmpty else { continue }
+            words.append((["tier", "status", "from", "to", "by"].contains(key) ? "\(key) " : "") + value)
         }
         if try row.optional("held") != nil { words.append("(\(try row.credits("held")) credits)") }
         let why = try row.shown("reason")
