@@ -89,7 +89,7 @@ final class Workers: Sendable {
             func standsAside() -> Bool {
                 let isBusy = traffic.isBusy(
                     lsn: gateway.journal.durableLSN, nanoseconds: gateway.clock.monotonicNanoseconds())
-                return isBusy && !isLast && gateway.mayHistoryWait
+                return isBusy && !isLast && gateway.mayHistoryWait()
             }
             if standsAside() {
                 _ = historyWakeup.wait(timeout: .milliseconds(50))
@@ -216,10 +216,10 @@ extension Gateway {
 
     func fail(_ error: GatewayError) { fail(error as any Error) }
 
-    /// Whether nothing is near its bound because the history is behind.
-    var mayHistoryWait: Bool {
+    /// Whether nothing is near its bound because the history is behind, as of the last call.
+    func mayHistoryWait() -> Bool {
         journal.retainedBytes < settings.journalBytesMax / 4
-            && historyLag < UInt64(settings.idsMax) / 2
+            && historyLag < UInt64(settings.idsMax) / 2 && !ledger.takeIDPressure()
     }
 
     /// Refuses reports while the journal that history has yet to read is at its bound.
@@ -235,18 +235,20 @@ extension Gateway {
     }
 
     /// Says so before the ids that the history does not hold yet are as many as memory may hold, for reports are refused
-    /// then. Organisations fill their shards unevenly, so it is said at three quarters.
+    /// then.
     private func noteIDsLeft() {
         let lag = Int(clamping: historyLag)
         let isShort = isShortOfIDs.load(ordering: .relaxed)
-        if !isShort, lag > settings.idsMax / 2 * 3 {
+        let ofOne = LedgerLimits.idsOfOrganisationMax
+        let isPressed = lag > ofOne / 4 * 3 && ledger.hasIDPressure
+        if !isShort, isPressed || lag > settings.idsMax / 2 * 3 {
             isShortOfIDs.store(true, ordering: .relaxed)
             logger.warning(
                 """
-                history is \(lag) entries behind: beyond \(2 * settings.idsMax), twice ledger.ids_max, reports are \
-                refused as OVERLOADED until it has caught up; for an organisation with more than its share, before that
+                history is \(lag) entries behind: beyond \(2 * settings.idsMax), twice ledger.ids_max, or \(ofOne) of one \
+                organisation, reports are refused as OVERLOADED until it has caught up
                 """)
-        } else if isShort, lag < settings.idsMax {
+        } else if isShort, lag < min(settings.idsMax, ofOne / 2) {
             isShortOfIDs.store(false, ordering: .relaxed)
             logger.info("history has caught up: it is \(lag) entries behind")
         }

@@ -1,7 +1,7 @@
 // Which request ids were charged, and what came of them.
 //
 // Outcomes stand in a ring in the order they were decided, 40 bytes each; a hash index of 4-byte slots
-// finds them. The oldest leave when the ring is full, once the history holds them. An id is known by
+// finds them. The oldest leave when there are enough (see `IDRoom`), once the history holds them. An id is known by
 // 96 bits of a keyed hash over organisation and id: among a hundred million ids the chance that any
 // two collide is below 10^-12, and nobody without the key can look for such a pair.
 //
@@ -72,6 +72,9 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
 
     /// Positions of the ring: a whole number of chunks, one of them always free.
     private let ringCapacity: Int
+    /// What it shares with the tables of the other shards, and how much of that it has taken: at least `count`.
+    private let room: IDRoom
+    private var taken = 0
 
     private var chunks: [UnsafeMutablePointer<Row>?] = unsafe []
     private var slots: UnsafeMutablePointer<UInt32>
@@ -83,14 +86,16 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
     private var nextOutcome: UnsafeMutablePointer<Row>?
 
     /// An empty table. A ring of `chunksMax` chunks holds one chunk less; tests make it small.
-    init(chunksMax: Int = ringCapacityMax / rowsPerChunk) {
+    init(_ room: IDRoom, chunksMax: Int = ringCapacityMax / rowsPerChunk) {
         precondition(chunksMax >= 2 && chunksMax <= Self.ringCapacityMax / Self.rowsPerChunk)
+        self.room = room
         ringCapacity = chunksMax * Self.rowsPerChunk
         bucketCount = 4
         unsafe slots = Self.allocateSlots(bucketCount)
     }
 
     deinit {
+        room.add(-taken)
         for index in unsafe chunks.indices { freeChunk(index) }
         unsafe Self.freeSlots(slots, bucketCount)
     }
@@ -115,6 +120,17 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
 
     /// Whether one more fits, whatever the bound that its shard keeps to.
     var hasRoom: Bool { count < ringCapacity - Self.rowsPerChunk }
+
+    /// Whether an id should leave before another comes: there is more than the share while all shards are at the bound,
+    /// or half of what the ring takes; the other half is for while history is behind.
+    @inline(__always)
+    var isAtBound: Bool {
+        count >= room.share && (room.isFull || count >= (ringCapacity - Self.rowsPerChunk) / 2)
+    }
+
+    /// Whether another may come though history is behind.
+    @inline(__always)
+    var mayGrow: Bool { hasRoom && (count < room.share || !room.isFullTwice) }
 
     /// Where the buckets are, for prefetching by somebody who does not hold the lock.
     var location: (address: UInt, bucketCount: Int) { unsafe (UInt(bitPattern: slots), bucketCount) }
@@ -284,6 +300,10 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         precondition(
             count < ringCapacity - Self.rowsPerChunk,
             "the shard's bound on remembered ids holds before an insert")
+        if count == taken {
+            taken += room.blockCount
+            room.add(room.blockCount)
+        }
         if (count + 1) * 8 > bucketCount * Self.slotsPerBucket * 7 { growIndex() }
         let position = ringPosition(count)
         let row = unsafe nextOutcome ?? makeChunk(position)
@@ -350,6 +370,10 @@ struct IdempotencyTable: ~Copyable, @unchecked Sendable {
         unindex(ringPosition: first, hash: removed.hash)
         first = ringPosition(1)
         count -= 1
+        if taken - count >= room.blockCount + room.blockCount / 2 {
+            taken -= room.blockCount
+            room.add(-room.blockCount)
+        }
         if first % Self.rowsPerChunk == 0 {
             // The chunk behind is empty now; the newest rows are at least a chunk away.
             let left = (first == 0 ? ringCapacity : first) / Self.rowsPerChunk - 1

@@ -17,6 +17,8 @@ public enum LedgerLimits {
     public static let idsDefault = 16_777_216
     /// The most that a setting can ask for: what the positions of the shards' tables can tell apart.
     public static let idsMax = 134_000_000
+    /// The most request ids of one organisation that are remembered while history is behind; half as many while it is not.
+    public static let idsOfOrganisationMax = IdempotencyTable.rowsMax
     /// Unspent grants of a wallet. It keeps the entry of a charge that draws on all of them small, and the
     /// list short that a new grant walks under the lock.
     public static let grantsPerWalletMax = 1_024
@@ -37,8 +39,8 @@ public final class Ledger: Sendable {
     /// The most open holds there may be over all shards.
     let holdsMax: Int
 
-    /// An empty ledger. `idsMax` bounds the request ids remembered in memory, `holdsMax` the open holds, over
-    /// all shards.
+    /// An empty ledger. `idsMax` bounds the request ids remembered in memory (see
+    /// `LedgerLimits.idsOfOrganisationMax` for one organisation), `holdsMax` the open holds, over all shards.
     public init(
         secret: HashKey, shardCount: Int = LedgerLimits.shardCount, idsMax: Int = LedgerLimits.idsDefault,
         holdsMax: Int = HoldLimits.openDefault
@@ -46,7 +48,7 @@ public final class Ledger: Sendable {
         precondition(shardCount > 0 && shardCount <= ShardSet.countMax)
         keys = KeyMaker(secret: secret)
         self.holdsMax = holdsMax
-        shards = ShardTable(count: shardCount, idsMax: max(1, idsMax / shardCount), keys: keys)
+        shards = ShardTable(count: shardCount, idsMax: max(1, idsMax), keys: keys)
         lookahead = LookaheadTable(count: shardCount)
     }
 
@@ -304,6 +306,13 @@ public final class Ledger: Sendable {
         for number in shards.indices { totals += shards[number].state.withLock { $0.totals } }
         return totals
     }
+
+    /// Whether an organisation had more than twice its share of ids that history does not hold yet, since the last call:
+    /// reports are refused if it goes on like that.
+    public func takeIDPressure() -> Bool { shards.room.takePressure() }
+
+    /// The same, without counting as a call.
+    public var hasIDPressure: Bool { shards.room.hasPressure }
 
     /// How many request ids are remembered, and the bytes they take.
     public func rememberedIDs() -> (count: Int, bytes: Int) {

@@ -19,7 +19,7 @@ extension ShardState {
             }
         }
         guard let first else {
-            return ids.count < idsMax || makeRoomForID() ? nil : .refused(Refusal(.overloaded))
+            return ids.count < idsShare || makeRoomForID() ? nil : .refused(Refusal(.overloaded))
         }
         guard first.digest == digest else {
             return .refused(

@@ -58,7 +58,7 @@ extension ShardState {
 
     /// Remembers what came of an id, and forgets the oldest that history holds where the bound is reached.
     mutating func remember(_ key: Hash128, _ outcome: RememberedOutcome, eventTime: Int64) {
-        if ids.count >= idsMax { _ = makeRoomForID() }
+        if ids.count >= idsShare { _ = makeRoomForID() }
         ids.insert(key, outcome: outcome, eventTime: eventTime)
     }
 

@@ -53,7 +53,7 @@ extension ShardState {
                 digest: 0, sequence: sequence, state: state, amount: charge, orphan: orphan)
         }
         if mayHaveEnded, ids.replace(key, hold: past) { return }
-        guard ids.count < idsMax || makeRoomForID() || (orphan != nil && ids.hasRoom) else { return }
+        guard ids.count < idsShare || makeRoomForID() || (orphan != nil && ids.hasRoom) else { return }
         ids.insert(key, hold: past)
     }
 
@@ -109,7 +109,7 @@ extension ShardState {
     mutating func remember(_ key: Hash128, _ hold: RememberedHold, isOfOrphan: Bool = false) {
         if holds.find(key) != nil { return }
         if ids.replace(key, hold: hold) { return }
-        guard ids.count < idsMax || makeRoomForID() || ((isOfOrphan || hold.orphan != nil) && ids.hasRoom)
+        guard ids.count < idsShare || makeRoomForID() || ((isOfOrphan || hold.orphan != nil) && ids.hasRoom)
         else { return }
         ids.insert(key, hold: hold)
     }

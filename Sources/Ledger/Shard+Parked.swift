@@ -80,7 +80,7 @@ extension ShardState {
             return .refused(Refusal(.invalidArgument, field: .requestID))
         }
         guard first.state == .parked else { return .ended(first) }
-        guard ids.count < idsMax || makeRoomForID() else { return .refused(Refusal(.overloaded)) }
+        guard ids.count < idsShare || makeRoomForID() else { return .refused(Refusal(.overloaded)) }
         guard let account = find(hash) ?? moved(record.account), let wallet = standing(of: account).wallet
         else {
             return .refused(Refusal(.accountNotFound, field: .account))

@@ -58,7 +58,7 @@ extension ShardState {
         case .neverSeen, .holdEnded: break
         case .seen(let first): return repeated(first, keys: keys, record, content, into: &receipt)
         }
-        guard ids.count < idsMax || makeRoomForID() else { return .refused(Refusal(.overloaded)) }
+        guard ids.count < idsShare || makeRoomForID() else { return .refused(Refusal(.overloaded)) }
 
         guard let account = find(keys.account) ?? moved(record.account) else {
             return .refused(Refusal(.accountNotFound, field: .account))
@@ -260,17 +260,18 @@ extension ShardState {
         receipt.holdExpired = entry.holdExpired
     }
 
-    /// Forgets the oldest ids that history holds, so that one more fits. False when history is so far
-    /// behind that twice the bound is remembered already.
+    /// Forgets the oldest ids that history holds, so that one more fits into the bound. False when history is so far
+    /// behind that twice the bound is remembered already, or all that a shard can.
     ///
     /// A few at a time: when history has caught up there may be many, and the lock is not to be held for all of them.
     mutating func makeRoomForID() -> Bool {
+        var hasRoom = false
         for _ in 0..<2 {
-            guard ids.count >= idsMax, let oldest = ids.oldestSequence, oldest <= historySequence else {
-                break
-            }
+            guard ids.isAtBound, let oldest = ids.oldestSequence, oldest <= historySequence else { break }
             horizon = max(horizon, Timestamp(microseconds: ids.removeOldest()))
+            hasRoom = true
         }
-        return ids.count < idsMax * 2
+        if sequence - min(sequence, historySequence) > UInt64(idsShare * 2) { room.press() }
+        return hasRoom || ids.mayGrow
     }
 }

@@ -173,7 +173,7 @@ struct ShardState: ~Copyable, Sendable {
     let number: Int
     var accounts = Slab<AccountRow>()
     var index = AccountIndex()
-    var ids = IdempotencyTable()
+    var ids: IdempotencyTable
     /// The sequence of the newest entry, and its time; times never go back.
     var sequence: UInt64 = 0
     var time = Timestamp.distantPast
@@ -181,8 +181,8 @@ struct ShardState: ~Copyable, Sendable {
     var horizon = Timestamp.distantPast
     /// History holds every outcome up to this sequence.
     var historySequence: UInt64 = 0
-    /// How many ids to remember.
-    var idsMax: Int
+    /// How many ids are remembered whatever the other shards do.
+    let idsShare: Int
     /// Entries that the journal has not taken yet, and how many they are.
     var staged = BytePacker(capacity: 4096)
     var stagedCount = 0
@@ -237,6 +237,8 @@ struct ShardState: ~Copyable, Sendable {
     var lastBudget: UInt32 = 0
     /// Budgets that the charge being applied took above their limit; what is live writes them down.
     var crossedBudgets: [(account: UInt32, budget: BudgetRow)] = []
+    /// What all shards remember together.
+    let room: IDRoom
     /// Makes the hashes of names.
     let keys: KeyMaker
     var paths = BytePacker(capacity: 1024)
@@ -245,11 +247,13 @@ struct ShardState: ~Copyable, Sendable {
     var formerNames = FormerNames()
     var renamed = BytePacker(capacity: 64)
 
-    init(number: Int, idsMax: Int, keys: KeyMaker, openHolds: OpenHoldCount) {
+    init(number: Int, room: IDRoom, keys: KeyMaker, openHolds: OpenHoldCount) {
         self.number = number
         self.openHolds = openHolds
         self.keys = keys
-        self.idsMax = min(max(idsMax, 1), IdempotencyTable.rowsMax / 2)
+        self.room = room
+        idsShare = room.share
+        ids = IdempotencyTable(room)
     }
 
     /// The account with this hash, if it exists.

@@ -119,8 +119,12 @@ final class ShardTable: @unchecked Sendable {
     /// One less than `count` where that is a power of two, which spares a division; else 0.
     private let mask: UInt64
 
+    /// What the shards remember of request ids together.
+    let room: IDRoom
+
     init(count: Int, idsMax: Int, keys: KeyMaker) {
         self.count = count
+        room = IDRoom(idsMax: idsMax, shardCount: count, shareMax: IdempotencyTable.rowsMax / 2)
         mask = count & (count - 1) == 0 ? UInt64(count - 1) : 0
         let openHolds = OpenHoldCount()
         unsafe block = UnsafeMutableRawPointer.allocate(byteCount: count * Self.shardBytes, alignment: 64)
@@ -129,7 +133,7 @@ final class ShardTable: @unchecked Sendable {
                 as: Shard.self,
                 to: Shard(
                     state: Mutex(
-                        ShardState(number: number, idsMax: idsMax, keys: keys, openHolds: openHolds))))
+                        ShardState(number: number, room: room, keys: keys, openHolds: openHolds))))
         }
     }
 
@@ -170,7 +174,7 @@ final class ShardTable: @unchecked Sendable {
     private static let prefetchedBytes = 192
 
     /// The lines that holds need beside them: from `totals` to `openHolds`.
-    private static let holdBytes = 384..<704
+    private static let holdBytes = 384..<768
 
     /// Asks the processor for the first lines of a shard.
     @inline(__always)

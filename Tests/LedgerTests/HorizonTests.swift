@@ -39,6 +39,78 @@ struct HorizonTests {
         #expect(house.report(call(17)).receipt?.duplicate == false)
     }
 
+    /// A ledger of four shards, each sure of 8 ids, and two organisations that are in different ones.
+    private func shared() throws -> (house: House, one: String, other: String) {
+        let house = try House(shardCount: 4, idsMax: 32)
+        let keys = house.ledger.keys
+        let names = (0..<64).map { "acme\($0)" }
+        func shard(_ name: String) -> Int {
+            house.ledger.shard(of: call(0, of: name).keys(keys).organisation)
+        }
+        let one = names[0]
+        let other = try #require(names.first { shard($0) != shard(one) })
+        for name in [one, other] { try house.open(name) }
+        return (house, one, other)
+    }
+
+    private func call(_ number: Int, of account: String) -> Call {
+        var call = call(number)
+        call.account = account
+        return call
+    }
+
+    private func catchUp(_ house: House) {
+        for (shard, sequence) in house.ledger.sequences().enumerated() {
+            house.ledger.setHistory(shard: shard, sequence: sequence)
+        }
+    }
+
+    @Test(
+        "without history, an organisation may have what others leave of twice the bound, and they keep their shares"
+    )
+    func borrowing() throws {
+        let (house, one, other) = try shared()
+        #expect(!house.ledger.takeIDPressure())
+        for number in 1...64 { #expect(house.report(call(number, of: one)).receipt?.duplicate == false) }
+        #expect(house.ledger.takeIDPressure(), "more than twice the share waits for history")
+        #expect(house.report(call(65, of: one)).refusal?.reason == .overloaded)
+        for number in 1...8 { #expect(house.report(call(number, of: other)).receipt?.duplicate == false) }
+        #expect(house.report(call(9, of: other)).refusal?.reason == .overloaded)
+        for number in 1...64 { #expect(house.report(call(number, of: one)).receipt?.duplicate == true) }
+        catchUp(house)
+        #expect(house.report(call(65, of: one)).receipt?.duplicate == false)
+        _ = house.ledger.takeIDPressure()
+        for number in 66...200 {
+            #expect(house.report(call(number, of: one)).receipt?.duplicate == false)
+            catchUp(house)
+        }
+        #expect(house.report(call(9, of: other)).receipt?.duplicate == false)
+        #expect(!house.ledger.takeIDPressure(), "nothing waits any more")
+    }
+
+    @Test(
+        "while history keeps up, an organisation alone has the whole bound, and gives back what others need")
+    func lending() throws {
+        let (house, one, other) = try shared()
+        for number in 1...300 {
+            _ = house.report(call(number, of: one))
+            catchUp(house)
+            #expect(house.ledger.rememberedIDs().count == min(number, 32))
+        }
+        #expect(house.report(call(269, of: one)).receipt?.duplicate == true, "the last 32 are known")
+        #expect(house.report(call(268, of: one)).asksHistory)
+        for number in 1...8 {
+            #expect(house.report(call(number, of: other)).receipt?.duplicate == false)
+            catchUp(house)
+        }
+        for number in 301...320 {
+            _ = house.report(call(number, of: one))
+            catchUp(house)
+        }
+        #expect(house.ledger.rememberedIDs().count == 32)
+        for number in 1...8 { #expect(house.report(call(number, of: other)).receipt?.duplicate == true) }
+    }
+
     @Test("an id leaves only when history holds it")
     func eviction() throws {
         let house = try house()

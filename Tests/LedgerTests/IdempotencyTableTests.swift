@@ -9,6 +9,9 @@ import Testing
 
 @Suite("remembered ids")
 struct IdempotencyTableTests {
+    /// Enough for every table of these tests.
+    private static let room = IDRoom(idsMax: 1 << 20, shardCount: 1, shareMax: 1 << 20)
+
     private func outcome(_ number: UInt64) -> RememberedOutcome {
         let state: ReceiptState = number % 3 == 0 ? .parked : number % 7 == 0 ? .discarded : .charged
         return RememberedOutcome(
@@ -23,7 +26,7 @@ struct IdempotencyTableTests {
         [UInt64(1), 2])
     func model(bits: UInt64, seed: UInt64) throws {
         var random = Seeded(seed)
-        var table = IdempotencyTable(chunksMax: 4)
+        var table = IdempotencyTable(Self.room, chunksMax: 4)
         var model: [Hash128: RememberedOutcome] = [:]
         var queue: [(key: Hash128, second: Int64)] = []
         var oldest = 0
@@ -91,7 +94,7 @@ struct IdempotencyTableTests {
 
     @Test("chunks that are empty are given back")
     func memory() {
-        var table = IdempotencyTable(chunksMax: 8)
+        var table = IdempotencyTable(Self.room, chunksMax: 8)
         let empty = table.bytes
         func key(_ number: UInt64) -> Hash128 { Hash128(low: number &* 0x9e37_79b9_7f4a_7c15, high: number) }
         for number in 1...UInt64(3_000) { table.insert(key(number), outcome: outcome(number), eventTime: 0) }
@@ -106,7 +109,7 @@ struct IdempotencyTableTests {
 
     @Test("a record of any time leaves a horizon that is not before it")
     func horizons() {
-        var table = IdempotencyTable()
+        var table = IdempotencyTable(Self.room)
         let times: [Int64] = [
             .min, -1_500_000, -1, 0, 1, 999_999, 1_000_000, 4_294_967_294_000_000, 4_294_967_295_000_000,
             4_294_967_296_000_001, .max,
