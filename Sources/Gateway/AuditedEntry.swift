@@ -89,9 +89,11 @@ struct AuditedEntry: Equatable {
     /// The sum that an entry of a kind is part of.
     enum Class { case granted, charged, expired, voided, deducted }
 
-    var sum: Class? {
-        if outcome != nil { return .charged }
-        return switch kind {
+    var sum: Class? { outcome == nil ? Self.sum(ofKind: kind) : .charged }
+
+    /// The sum that acts of a kind are part of; nil where they move no credit.
+    static func sum(ofKind kind: String) -> Class? {
+        switch kind {
         case TransactionKind.allocated, TransactionKind.refunded, TransactionKind.transferredIn: .granted
         case TransactionKind.expired: .expired
         case TransactionKind.voided: .voided

@@ -32,9 +32,7 @@ public enum TransactionKind {
         budgetSet, budgetRemoved, budgetExceeded,
     ]
     /// Those that move credit, and have a balance before and after. The others leave it as it is, and do not look at it.
-    public static let moving: Set = [
-        allocated, refunded, deduction, voided, expired, forfeited, transferredOut, transferredIn,
-    ]
+    public static let moving = Set(all.filter { AuditedEntry.sum(ofKind: $0) != nil })
     public static let holdOpened = "hold_opened"
     public static let holdChanged = "hold_extended"
     public static let holdVoided = "hold_voided"
